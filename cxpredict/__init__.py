@@ -1,0 +1,57 @@
+"""Predictive customer experience: churn, satisfaction, drivers and return on experience.
+
+Everything public is here: ``import cxpredict as cx``. Names are loaded when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "cxpredict.errors": (
+        "ConfigError",
+        "CxPredictError",
+        "DataError",
+        "EmptyDataError",
+        "LeakageError",
+        "ModelError",
+        "PublishError",
+        "RejectShareError",
+    ),
+    "cxpredict.config": ("Config", "load_config"),
+    "cxpredict.data.log": ("CustomerLog",),
+    "cxpredict.data.simulate": ("simulate_company",),
+    "cxpredict.features.aggregates": ("Origin", "default_aggregates"),
+    "cxpredict.features.audit": ("audit_leakage",),
+    "cxpredict.features.build": ("build_features",),
+    "cxpredict.features.problem": ("ChurnProblem", "SatisfactionProblem"),
+    "cxpredict.models.churn": ("ChurnModel",),
+    "cxpredict.models.evaluation": ("evaluate",),
+    "cxpredict.models.satisfaction": ("SatisfactionModel",),
+    "cxpredict.drivers.contributions": ("explain",),
+    "cxpredict.value.customer_value": ("customer_value",),
+    "cxpredict.value.nps": ("nps",),
+    "cxpredict.value.rox": ("return_on_experience",),
+    "cxpredict.action.targets": ("Offer", "rank_targets"),
+    "cxpredict.jobs.score": ("score",),
+    "cxpredict.jobs.tracking": ("load_bundle",),
+    "cxpredict.jobs.train": ("train",),
+    "cxpredict.report.write": ("write_report",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+if TYPE_CHECKING:
+    pass
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'cxpredict' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,443 @@
+"""One YAML file describes one run: strict, typed, every problem in one message."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from zoneinfo import available_timezones
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from cxpredict.errors import ConfigError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Days = Annotated[int, Field(ge=1, le=3660)]
+Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Column(_Settings):
+    """What fills a column of the log: a column of the source, a constant or an SQL expression."""
+
+    name: str | None = None
+    value: str | int | float | None = None
+    expression: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_name(cls, given: Any) -> Any:
+        return {"name": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if sum(way is not None for way in (self.name, self.value, self.expression)) != 1:
+            raise ValueError("give a column name, or exactly one of 'value' and 'expression'")
+        return self
+
+
+class Join(_Settings):
+    """A further file looked up once per row (m:1) before columns are mapped."""
+
+    path: str
+    on: str | list[str]
+
+
+class Source(_Settings):
+    """One file that feeds one table of the log."""
+
+    path: str
+    table: Literal["customers", "interactions", "feedback", "transactions", "contacts"]
+    columns: dict[str, Column]
+    attributes: Literal["*"] | list[str] = Field(default_factory=list)
+    join: list[Join] = Field(default_factory=list)
+    where: str | None = None
+    drop_duplicate_rows: bool = False
+    timezone: str | None = None
+    time_format: str | None = None
+    delay_hours: Annotated[float, Field(ge=0)] = 0.0
+    scale: tuple[float, float] | None = None
+    encoding: Literal["utf-8", "utf-16", "latin-1"] = "utf-8"
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    decimal: Literal[".", ","] = "."
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, zone: str | None) -> str | None:
+        if zone is not None and zone not in available_timezones():
+            raise ValueError(f"unknown time zone {zone!r}{nearest(zone, available_timezones())}")
+        return zone
+
+    @field_validator("scale", mode="before")
+    @classmethod
+    def _pair(cls, scale: Any) -> Any:
+        return tuple(float(end) for end in scale) if isinstance(scale, list) else scale
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.table != "customers" and self.timezone is None:
+            raise ValueError("'timezone' is missing: events need the zone of their times, e.g. UTC")
+        if self.table != "customers" and self.attributes:
+            raise ValueError("'attributes' belong to the customers table only")
+        return self
+
+
+class Simulation(_Settings):
+    """The embedded default: a company made by `simulate_company`."""
+
+    n_customers: Annotated[int, Field(ge=1)]
+    seed: int
+
+
+class ChurnSettings(_Settings):
+    """How churn is recognised: by a cancellation event, by inactivity or by a column."""
+
+    cancelled: str | None = None
+    inactive: str | None = None
+    label: str | None = None
+    positive: str | int = 1
+    horizon_days: Days | None = None
+    gap_days: Annotated[int, Field(ge=0)] = 0
+    active_days: Days | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        ways = [self.cancelled, self.inactive, self.label]
+        if sum(way is not None for way in ways) != 1:
+            raise ValueError("give exactly one of 'cancelled', 'inactive' and 'label'")
+        if self.label is None and self.horizon_days is None:
+            raise ValueError("'horizon_days' is missing: churn within how many days?")
+        return self
+
+
+SCALES: dict[str, tuple[int, int]] = {"nps": (0, 10), "csat": (1, 5), "ces": (1, 7)}
+LOW_AT_MOST: dict[str, int] = {"nps": 6, "csat": 2, "ces": 3}
+
+
+class SatisfactionSettings(_Settings):
+    """Which score is predicted: the next answer to a survey, or a given column."""
+
+    metric: Literal["nps", "csat", "ces"]
+    label: str | None = None
+    horizon_days: Days | None = None
+    gap_days: Annotated[int, Field(ge=0)] = 0
+    active_days: Days | None = None
+
+    @model_validator(mode="after")
+    def _horizon(self) -> Self:
+        if self.label is None and self.horizon_days is None:
+            raise ValueError("'horizon_days' is missing: the next score within how many days?")
+        return self
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """All levels of the score, lowest first."""
+        low, high = SCALES[self.metric]
+        return tuple(range(low, high + 1))
+
+    @property
+    def low_at_most(self) -> int:
+        """Highest score that still counts as dissatisfied (NPS: detractor)."""
+        return LOW_AT_MOST[self.metric]
+
+
+class Problems(_Settings):
+    """The models of a run."""
+
+    churn: ChurnSettings | None = None
+    satisfaction: SatisfactionSettings | None = None
+
+    @model_validator(mode="after")
+    def _any(self) -> Self:
+        if self.churn is None and self.satisfaction is None:
+            raise ValueError("name at least one of 'churn' and 'satisfaction'")
+        return self
+
+
+class TimeSplit(_Settings):
+    """Training dates before, one test date after, an embargo between."""
+
+    test_at: date
+    every_days: Days
+    train_from: date | None = None
+    train_until: date | None = None
+
+
+class CustomerSplit(_Settings):
+    """A table without time: customers drawn at random for the test."""
+
+    as_of: date
+    test_share: Annotated[float, Field(gt=0, lt=1)]
+
+
+def _kind_of_split(split: Any) -> str:
+    return "customers" if isinstance(split, Mapping) and "test_share" in split else "time"
+
+
+Split = Annotated[
+    Annotated[TimeSplit, Tag("time")] | Annotated[CustomerSplit, Tag("customers")],
+    Discriminator(_kind_of_split),
+]
+
+
+class FeatureSettings(_Settings):
+    """Windows of the default aggregates; columns that are never features."""
+
+    windows_days: Annotated[list[Days], Field(min_length=1)] = Field(default=[30, 90, 180])
+    exclude: list[str] = Field(default_factory=list)
+
+
+class AuditSettings(_Settings):
+    """What happens to features that know the answer."""
+
+    on_leak: Literal["stop", "drop"] = "stop"
+    accept: dict[str, str] = Field(default_factory=dict)
+
+
+class Bands(_Settings):
+    """Probabilities from which a customer is called medium or high risk."""
+
+    medium: Share
+    high: Share
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.medium >= self.high:
+            raise ValueError("'medium' must be below 'high'")
+        return self
+
+
+class ValueSettings(_Settings):
+    """What a customer is worth: margin per period over a horizon, discounted."""
+
+    currency: str
+    horizon_days: Days
+    period_days: Days
+    yearly_discount_rate: Annotated[float, Field(ge=0, lt=1)]
+    column: str | None = None
+    lookback_days: Days | None = None
+    margin_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.column is None) == (self.lookback_days is None):
+            raise ValueError(
+                "give exactly one of 'column' (revenue per period, a customer attribute) and "
+                "'lookback_days' (transactions of so many days)"
+            )
+        if self.column is not None and self.margin_rate is None:
+            raise ValueError("'column' needs 'margin_rate': margin = revenue x rate")
+        if self.horizon_days < self.period_days:
+            raise ValueError("'horizon_days' must be at least one period")
+        return self
+
+
+class OfferSettings(_Settings):
+    """The retention offer whose expected gain ranks customers."""
+
+    contact_cost: Money
+    incentive: Money
+    acceptance: Share
+    holdout_share: Share
+
+
+class RoxSettings(_Settings):
+    """The improvement whose return is estimated."""
+
+    shift_points: Annotated[float, Field(gt=0, le=100)]
+    cost: Annotated[float, Field(gt=0)]
+    horizon_periods: Annotated[int, Field(ge=1, le=120)]
+
+
+class NpsSettings(_Settings):
+    """The window of survey invitations that the reported NPS speaks of."""
+
+    window_days: Days
+    weighted: bool
+
+
+class Config(_Settings):
+    """A whole run. See `load_config`."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    sources: dict[str, Source] = Field(default_factory=dict)
+    simulate: Simulation | None = None
+    problems: Problems
+    split: Split
+    bands: Bands
+    features: FeatureSettings = FeatureSettings()
+    audit: AuditSettings = AuditSettings()
+    value: ValueSettings | None = None
+    offer: OfferSettings | None = None
+    nps: NpsSettings | None = None
+    rox: RoxSettings | None = None
+    actionable: list[str] = Field(default_factory=list)
+    observed_until: date | None = None
+    max_reject_share: Share = 0.01
+    random_state: int
+    artifacts: str = "../artifacts"
+
+    _directory: Path = PrivateAttr(default=Path())
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if bool(self.sources) == (self.simulate is not None):
+            raise ValueError("give exactly one of 'sources' and 'simulate'")
+        if self.offer is not None and self.value is None:
+            raise ValueError("'offer' needs 'value': a gain is counted in the customer's worth")
+        if self.rox is not None and (self.value is None or self.nps is None):
+            raise ValueError("'rox' needs 'value' and 'nps'")
+        timeless = isinstance(self.split, CustomerSplit)
+        for name in Problems.model_fields:
+            problem = getattr(self.problems, name)
+            if problem is not None and (problem.label is not None) != timeless:
+                raise ValueError(
+                    f"problems.{name}: a 'label' column goes with split.test_share, "
+                    "events go with split.test_at"
+                )
+        return self
+
+    def path(self, relative: str) -> Path:
+        """Resolve a path of the file against the folder of the file."""
+        return (self._directory / relative).resolve()
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2 scalars (`no` is text, `1e-3` a number) and no duplicate keys."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 (as its base declares it)
+        first: [
+            (tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":float"))
+        ]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ConfigError(f"line {key_node.start_mark.line + 1}: a key must be plain text")
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise ConfigError(
+                    f"line {key_node.start_mark.line + 1}: key {key!r} stands twice; keep one"
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(true|false)$"), list("tf"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?$"),
+    list("-+.0123456789"),
+)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return a hint that names the known word nearest to a wrong one, or nothing.
+
+    Examples
+    --------
+    >>> nearest("horizon_day", ["gap_days", "horizon_days"])
+    ", did you mean 'horizon_days'?"
+    >>> nearest("x", ["gap_days"])
+    ''
+    """
+    found = difflib.get_close_matches(word, list(known), n=1)
+    return f", did you mean {found[0]!r}?" if found else ""
+
+
+def load_config(path: str | Path) -> Config:
+    """Read and check the configuration file of a run.
+
+    Parameters
+    ----------
+    path : str or Path
+        A YAML file. Paths inside it are relative to its folder.
+
+    Returns
+    -------
+    Config
+        Frozen and fully checked.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, is not YAML, or has problems: all are listed in one message.
+    """
+    path = Path(path)
+    try:
+        # the loader is a SafeLoader: no YAML tag can construct an object
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path.name}: cannot be read: {type(error).__name__}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path.name}: not valid YAML: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path.name}: {error}") from error
+    return parse_config(content, directory=path.resolve().parent, name=path.name)
+
+
+def parse_config(content: Any, *, directory: Path, name: str = "configuration") -> Config:
+    """Check the content of a configuration file; see `load_config`."""
+    if not isinstance(content, dict):
+        raise ConfigError(f"{name}: expected keys such as 'name' and 'problems', found none")
+    config = check_settings(Config, content, name=name)
+    config._directory = directory
+    return config
+
+
+def check_settings(kind: type[S], content: Mapping[str, Any], *, name: str = "settings") -> S:
+    """Make settings of plain values, or raise one ConfigError that lists every problem."""
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        problems = [f"  {_place(e['loc'])}: {_say(e)}" for e in error.errors()]
+        raise ConfigError(f"{name}: {len(problems)} problem(s)\n" + "\n".join(problems)) from error
+
+
+def _place(location: tuple[str | int, ...]) -> str:
+    return ".".join(str(part) for part in location if part not in ("time", "customers")) or "file"
+
+
+def _say(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return "unknown key" + nearest(str(error["loc"][-1]), _all_keys())
+    if error["type"] == "missing":
+        return "is missing"
+    message: str = error["msg"].removeprefix("Value error, ")
+    shown = error["input"] if isinstance(error["input"], (str, int, float, bool)) else None
+    return message if shown is None else f"{message}, found {shown!r}"
+
+
+def _all_keys(model: type[BaseModel] = Config) -> set[str]:
+    keys = set(model.model_fields)
+    for field in model.model_fields.values():
+        for inner in _models_in(field.annotation):
+            keys |= _all_keys(inner)
+    return keys
+
+
+def _models_in(annotation: Any) -> set[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {annotation}
+    return set().union(*(_models_in(inner) for inner in get_args(annotation)))

@@ -1,0 +1,1 @@
+"""What is known about customers, and when it became known."""

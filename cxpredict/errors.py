@@ -1,0 +1,61 @@
+"""Every error cxpredict raises on purpose, with the exit code it has at the command line.
+
+CxPredictError (1)
+├── ConfigError (2)         the configuration file is wrong
+├── DataError (3)           the data is not what the configuration promises
+│   ├── EmptyDataError (7)      there are no rows to work on
+│   └── RejectShareError (8)    more rows were rejected than `max_reject_share` allows
+├── LeakageError (4)        a feature knows the answer
+├── ModelError (5)          a model cannot be fitted, loaded or applied
+└── PublishError (6)        a result could not be written or registered
+"""
+
+from typing import ClassVar
+
+
+class CxPredictError(Exception):
+    """Base of all errors of this library: what was expected, what came, how to mend it."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(CxPredictError, ValueError):
+    """The configuration is wrong; the message lists every problem at once."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class DataError(CxPredictError, ValueError):
+    """The data is not what the configuration promises."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class EmptyDataError(DataError):
+    """There are no rows to work on."""
+
+    exit_code: ClassVar[int] = 7
+
+
+class RejectShareError(DataError):
+    """More rows were rejected than `max_reject_share` allows."""
+
+    exit_code: ClassVar[int] = 8
+
+
+class LeakageError(CxPredictError, ValueError):
+    """A feature knows the answer."""
+
+    exit_code: ClassVar[int] = 4
+
+
+class ModelError(CxPredictError, ValueError):
+    """A model cannot be fitted, loaded or applied."""
+
+    exit_code: ClassVar[int] = 5
+
+
+class PublishError(CxPredictError, OSError):
+    """A result could not be written or registered."""
+
+    exit_code: ClassVar[int] = 6

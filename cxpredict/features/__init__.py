@@ -1,0 +1,1 @@
+"""From the log to one row per (customer, as_of)."""

@@ -1,0 +1,85 @@
+"""What became of customers after a date: the only module that looks beyond `as_of`."""
+
+from datetime import timedelta
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+
+from cxpredict.data.log import CustomerLog
+from cxpredict.errors import DataError
+
+
+def events_of_kind(log: CustomerLog, kind: str) -> ir.Table:
+    """Give who, when and known when of all events of a kind, in whichever table they are."""
+    tables = [t.filter(t.kind == kind) for t in (log.transactions, log.interactions)]
+    events = ibis.union(*(t.select("customer_id", "occurred_at", "known_at") for t in tables))
+    if not events.count().execute():
+        raise DataError(f"no transaction and no interaction is of kind {kind!r}; mend the problem")
+    return events
+
+
+def window_of(population: ir.Table, *, gap_days: int, horizon_days: int) -> ir.Table:
+    """Add the label window ``(opens, closes]`` to every row of (customer_id, as_of)."""
+    return population.mutate(
+        opens=population.as_of + ibis.interval(days=gap_days),
+        closes=population.as_of + ibis.interval(days=gap_days + horizon_days),
+    )
+
+
+def cancels(population: ir.Table, events: ir.Table) -> ir.Table:
+    """Label 1 who cancels in the window, 0 who does not, missing who had left before it opened."""
+    first = events.group_by("customer_id").agg(left=events.occurred_at.min())
+    rows = population.left_join(first, "customer_id").drop("customer_id_right")
+    label = ibis.cases(
+        (rows.left <= rows.opens, ibis.null("float64")),
+        (rows.left <= rows.closes, ibis.literal(1.0)),
+        else_=0.0,
+    )
+    return rows.select("customer_id", "as_of", label=label)
+
+
+def falls_silent(population: ir.Table, events: ir.Table) -> ir.Table:
+    """Label 1 who has no event in the window, 0 who has one."""
+    inside = _in_window(population, events)
+    active = inside.select("customer_id", "as_of").distinct().mutate(active=ibis.literal(True))
+    rows = population.left_join(active, ["customer_id", "as_of"])
+    return rows.select("customer_id", "as_of", label=rows.active.isnull().cast("float64"))
+
+
+def next_score(population: ir.Table, feedback: ir.Table, metric: str) -> ir.Table:
+    """Label with the first score answered in the window, missing where there is none."""
+    answers = feedback.filter(feedback.metric == metric, feedback.score.notnull())
+    inside = _in_window(population, answers)
+    keys = ["customer_id", "as_of"]
+    # equal times count as one answer, their highest
+    moments = inside.group_by([*keys, "occurred_at"]).agg(score=inside.score.max())
+    first = moments.group_by(keys).agg(label=moments.score.argmin(moments.occurred_at))
+    rows = population.left_join(first, keys)
+    return rows.select("customer_id", "as_of", "label")
+
+
+def _in_window(population: ir.Table, events: ir.Table) -> ir.Table:
+    return population.join(events, "customer_id").filter(
+        lambda t: (t.occurred_at > t.opens) & (t.occurred_at <= t.closes)
+    )
+
+
+def given_column(log: CustomerLog, population: ir.Table, column: str, positive: Any) -> ir.Table:
+    """Label with a column of customers: the number itself, or 1 where it equals `positive`."""
+    if column not in log.customers.columns:
+        raise DataError(f"the customers table has no label column {column!r}; add it to attributes")
+    label = log.customers[column]
+    if positive is not None:
+        if not (label.cast("string") == str(positive)).any().execute():
+            raise DataError(f"no customer has {column!r} = {positive!r}; mend 'positive'")
+        label = label.cast("string") == str(positive)
+    labels = log.customers.select("customer_id", label=label.try_cast("float64"))
+    rows = population.left_join(labels, "customer_id")
+    return rows.select("customer_id", "as_of", "label")
+
+
+def observed_until(log: CustomerLog, *, gap_days: int, horizon_days: int) -> pd.Timestamp:
+    """Last date whose label window is over at the end of the log."""
+    return log.span[1] - timedelta(days=gap_days + horizon_days)

@@ -1,0 +1,344 @@
+"""What is predicted, for whom and at which dates: population, labels, splits."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import TypeAlias
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+
+from cxpredict.config import ChurnSettings, SatisfactionSettings, check_settings
+from cxpredict.data.log import CustomerLog
+from cxpredict.errors import ConfigError, DataError, EmptyDataError
+from cxpredict.features import labels
+
+Date: TypeAlias = str | date
+
+
+class _Problem(ABC):
+    """Dates and splits, the same for every kind of label."""
+
+    settings: ChurnSettings | SatisfactionSettings
+
+    def __repr__(self) -> str:
+        given = self.settings.model_dump(exclude_defaults=True)
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in given.items())})"
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """Columns of customers that hold the answer and must not be features."""
+        return () if self.settings.label is None else (self.settings.label,)
+
+    def population(self, log: CustomerLog, as_of: Date | Sequence[Date]) -> pd.MultiIndex:
+        """List the customers who are active at each date, by what was known before it.
+
+        Parameters
+        ----------
+        log : CustomerLog
+            The records.
+        as_of : date or sequence of dates
+            UTC, exclusive.
+
+        Returns
+        -------
+        MultiIndex (customer_id, as_of)
+            Sorted by date, then customer.
+        """
+        dates = _dates(as_of)
+        frame = pd.DataFrame({"as_of": pd.Series(dates, dtype="datetime64[us]")})
+        rows = self._active(log, ibis.memtable(frame)).select("customer_id", "as_of")
+        return _index(rows.distinct().order_by("as_of", "customer_id"))
+
+    def to_score(self, log: CustomerLog, as_of: Date) -> pd.MultiIndex:
+        """List the customers a batch job scores: the population less those known to have left."""
+        return self.population(log, as_of)
+
+    def labels(self, log: CustomerLog, index: pd.MultiIndex) -> pd.Series:
+        """Look up what became of customers after each date.
+
+        Parameters
+        ----------
+        log : CustomerLog
+            The records.
+        index : MultiIndex (customer_id, as_of)
+            For whom and when.
+
+        Returns
+        -------
+        Series of float
+            Indexed by `index`; missing where the outcome is unknown.
+        """
+        frame = index.to_frame(index=False).astype(
+            {"customer_id": "str", "as_of": "datetime64[us]"}
+        )
+        population = ibis.memtable(frame.assign(_row=range(len(frame))))
+        found = self._labels(log, population).join(population, ["customer_id", "as_of"])
+        values = found.order_by("_row").label.to_pyarrow().to_pandas().to_numpy(dtype="float64")
+        return pd.Series(values, index=index, name="label")
+
+    def split(
+        self,
+        log: CustomerLog,
+        *,
+        test_at: Date,
+        every_days: int,
+        train_from: Date | None = None,
+        train_until: Date | None = None,
+    ) -> tuple[pd.MultiIndex, pd.MultiIndex]:
+        """Split by time: training dates whose label windows close before the test date.
+
+        Parameters
+        ----------
+        log : CustomerLog
+            The records.
+        test_at : date
+            The one date of the test.
+        every_days : int
+            Distance of the training dates, in days.
+        train_from : date, optional
+            No training date before it; by default one horizon after the log begins.
+        train_until : date, optional
+            No training date after it.
+
+        Returns
+        -------
+        train, test : MultiIndex (customer_id, as_of)
+            Active customers whose outcome is known.
+
+        Raises
+        ------
+        DataError
+            The label window of `test_at` is not over, or no training date is left.
+
+        Notes
+        -----
+        The last training date is the embargo ``gap_days + horizon_days`` before `test_at`, or
+        `train_until` if that is earlier; the others follow backwards in steps of `every_days`.
+        """
+        horizon, gap = self._horizon(), self.settings.gap_days
+        test_date = pd.Timestamp(test_at)
+        complete = labels.observed_until(log, gap_days=gap, horizon_days=horizon)
+        if test_date > complete:
+            raise DataError(
+                f"test_at {test_date.date()}: outcomes are known up to {complete.date()} only "
+                f"(gap and horizon before the log ends); choose an earlier date"
+            )
+        last = test_date - timedelta(days=gap + horizon)
+        if train_until is not None:
+            last = min(last, pd.Timestamp(train_until))
+        start = pd.Timestamp(train_from) if train_from else log.span[0] + timedelta(days=horizon)
+        steps = range((last - start).days // every_days + 1) if last >= start else range(0)
+        dates = [last - timedelta(days=every_days * step) for step in steps]
+        if not dates:
+            raise DataError(
+                f"no training date lies between {start.date()} and {last.date()}: the history is "
+                f"too short for a test at {test_date.date()} with this gap and horizon"
+            )
+        return self._known(log, sorted(dates)), self._known(log, [test_date])
+
+    def split_customers(
+        self, log: CustomerLog, *, as_of: Date, test_share: float
+    ) -> tuple[pd.MultiIndex, pd.MultiIndex]:
+        """Split a table without time: customers drawn by a hash of their id.
+
+        Parameters
+        ----------
+        log : CustomerLog
+            The records.
+        as_of : date
+            The date that the table stands for.
+        test_share : float
+            Share of customers in the test, in (0, 1).
+
+        Returns
+        -------
+        train, test : MultiIndex (customer_id, as_of)
+            Customers whose outcome is known.
+        """
+        index = self._known(log, [pd.Timestamp(as_of)])
+        chosen = pd.Series(
+            [_uniform(i) < test_share for i in index.get_level_values(0)], dtype=bool
+        )
+        return index[~chosen.to_numpy()], index[chosen.to_numpy()]
+
+    def _known(self, log: CustomerLog, dates: list[pd.Timestamp]) -> pd.MultiIndex:
+        index = self.population(log, dates)
+        if not len(index):
+            raise EmptyDataError(
+                f"no active customers at {', '.join(str(d.date()) for d in dates)}"
+            )
+        return index[self.labels(log, index).notna().to_numpy()]
+
+    def _horizon(self) -> int:
+        if self.settings.horizon_days is None:
+            raise ConfigError("a label column has no dates: use split_customers")
+        return self.settings.horizon_days
+
+    def _window(self, population: ir.Table) -> ir.Table:
+        return labels.window_of(
+            population, gap_days=self.settings.gap_days, horizon_days=self._horizon()
+        )
+
+    @abstractmethod
+    def _active(self, log: CustomerLog, dates: ir.Table) -> ir.Table: ...
+
+    @abstractmethod
+    def _labels(self, log: CustomerLog, population: ir.Table) -> ir.Table: ...
+
+
+class ChurnProblem(_Problem):
+    """Predict who leaves: by a cancellation event, by inactivity or by a given column.
+
+    Parameters
+    ----------
+    cancelled : str, optional
+        Kind of the event with which a customer leaves.
+    inactive : str, optional
+        Kind of the event whose absence through the whole window is churn; customers with such an
+        event in the `active_days` before `as_of` (default two horizons) are the population.
+    label : str, optional
+        Column of customers that says who left; `positive` is the value of those who did.
+    horizon_days, gap_days : int
+        The label window is ``(as_of + gap, as_of + gap + horizon]``.
+
+    Raises
+    ------
+    ConfigError
+        Not exactly one of the three ways is given, or the horizon is missing.
+
+    Examples
+    --------
+    >>> ChurnProblem(inactive="purchase", horizon_days=90, gap_days=7)
+    ChurnProblem(inactive='purchase', horizon_days=90, gap_days=7)
+    """
+
+    settings: ChurnSettings
+
+    def __init__(
+        self,
+        *,
+        cancelled: str | None = None,
+        inactive: str | None = None,
+        label: str | None = None,
+        positive: str | int = 1,
+        horizon_days: int | None = None,
+        gap_days: int = 0,
+        active_days: int | None = None,
+    ) -> None:
+        given = {name: value for name, value in locals().items() if name != "self"}
+        self.settings = check_settings(ChurnSettings, given)
+
+    def to_score(self, log: CustomerLog, as_of: Date) -> pd.MultiIndex:
+        """List the customers a batch job scores: the population less those known to have left."""
+        index = super().to_score(log, as_of)
+        if self.settings.label is None or not len(index):
+            return index
+        return index[(self.labels(log, index) != 1).to_numpy()]
+
+    def _active(self, log: CustomerLog, dates: ir.Table) -> ir.Table:
+        if self.settings.inactive is not None:
+            days = self.settings.active_days or 2 * self._horizon()
+            return _seen(
+                dates, labels.events_of_kind(log, self.settings.inactive), within_days=days
+            )
+        if self.settings.label is not None:
+            return dates.cross_join(log.customers.select("customer_id"))
+        assert self.settings.cancelled is not None
+        gone = _seen(dates, labels.events_of_kind(log, self.settings.cancelled))
+        return _seen(dates, _sightings(log)).anti_join(gone, ["customer_id", "as_of"])
+
+    def _labels(self, log: CustomerLog, population: ir.Table) -> ir.Table:
+        if self.settings.label is not None:
+            return labels.given_column(log, population, self.settings.label, self.settings.positive)
+        if self.settings.inactive is not None:
+            events = labels.events_of_kind(log, self.settings.inactive)
+            return labels.falls_silent(self._window(population), events)
+        assert self.settings.cancelled is not None
+        return labels.cancels(
+            self._window(population), labels.events_of_kind(log, self.settings.cancelled)
+        )
+
+
+class SatisfactionProblem(_Problem):
+    """Predict the next score that a customer gives, or a given score column.
+
+    Parameters
+    ----------
+    metric : {"nps", "csat", "ces"}
+        The survey; it fixes the levels of the score and which of them are low.
+    label : str, optional
+        Column of customers that holds the score.
+    horizon_days, gap_days : int
+        The next score is looked for in ``(as_of + gap, as_of + gap + horizon]``.
+    active_days : int, optional
+        The population has a record in so many days before `as_of` (default: ever).
+
+    Examples
+    --------
+    >>> SatisfactionProblem(metric="csat", horizon_days=30).settings.levels
+    (1, 2, 3, 4, 5)
+    """
+
+    settings: SatisfactionSettings
+
+    def __init__(
+        self,
+        *,
+        metric: str,
+        label: str | None = None,
+        horizon_days: int | None = None,
+        gap_days: int = 0,
+        active_days: int | None = None,
+    ) -> None:
+        given = {name: value for name, value in locals().items() if name != "self"}
+        self.settings = check_settings(SatisfactionSettings, given)
+
+    def _active(self, log: CustomerLog, dates: ir.Table) -> ir.Table:
+        if self.settings.label is not None:
+            return dates.cross_join(log.customers.select("customer_id"))
+        return _seen(dates, _sightings(log), within_days=self.settings.active_days)
+
+    def _labels(self, log: CustomerLog, population: ir.Table) -> ir.Table:
+        if self.settings.label is not None:
+            return labels.given_column(log, population, self.settings.label, None)
+        return labels.next_score(self._window(population), log.feedback, self.settings.metric)
+
+
+def _seen(dates: ir.Table, events: ir.Table, *, within_days: int | None = None) -> ir.Table:
+    """Find the customers with a known event before each date."""
+    rows = dates.cross_join(events)
+    seen = (rows.occurred_at < rows.as_of) & (rows.known_at < rows.as_of)
+    if within_days is not None:
+        seen = seen & (rows.occurred_at >= rows.as_of - ibis.interval(days=within_days))
+    return rows.filter(seen).select("customer_id", "as_of").distinct()
+
+
+def _sightings(log: CustomerLog) -> ir.Table:
+    """Every time at which a customer was certainly there: first date, interaction, transaction."""
+    since = log.customers.filter(log.customers.since.notnull())
+    first = since.select("customer_id", occurred_at=since.since, known_at=since.since)
+    columns = ["customer_id", "occurred_at", "known_at"]
+    return ibis.union(first, log.interactions.select(columns), log.transactions.select(columns))
+
+
+def _dates(as_of: Date | Sequence[Date]) -> list[pd.Timestamp]:
+    days = [as_of] if isinstance(as_of, str | date) else as_of
+    return [pd.Timestamp(day) for day in days]
+
+
+def _index(rows: ir.Table) -> pd.MultiIndex:
+    frame = rows.to_pyarrow().to_pandas()
+    return pd.MultiIndex.from_arrays(
+        [frame["customer_id"].astype("str"), frame["as_of"].astype("datetime64[us]")],
+        names=["customer_id", "as_of"],
+    )
+
+
+def _uniform(customer_id: str) -> float:
+    """Draw a number in [0, 1) that belongs to the customer, whatever the order of rows."""
+    return int.from_bytes(hashlib.sha256(customer_id.encode()).digest()[:8], "big") / 2**64

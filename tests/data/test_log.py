@@ -1,0 +1,115 @@
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from cxpredict.data.log import CustomerLog
+from cxpredict.errors import DataError, RejectShareError
+
+SALE = {"customer_id": ["007"], "occurred_at": ["2024-01-31T10:00:00"], "amount": [9.5]}
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_frames_of_any_library_are_taken(make):
+    log = CustomerLog.from_frames(transactions=make(SALE))
+    assert log.transactions.to_pandas()[["customer_id", "amount"]].iloc[0].tolist() == ["007", 9.5]
+
+
+def test_every_table_exists_and_is_typed():
+    log = CustomerLog.from_frames(transactions=pd.DataFrame(SALE))
+    assert all(len(log.table[name].to_pandas()) == 0 for name in ("feedback", "interactions"))
+    assert str(log.feedback.to_pandas().dtypes["score"]) == "float64"
+
+
+def test_an_unknown_table_is_named():
+    with pytest.raises(DataError, match="'sales'"):
+        CustomerLog.from_frames(sales=pd.DataFrame(SALE))
+
+
+def test_14_numeric_and_text_ids_meet():
+    log = CustomerLog.from_frames(
+        customers=pd.DataFrame({"customer_id": [7]}),
+        transactions=pd.DataFrame({**SALE, "customer_id": ["7"]}),
+    )
+    joined = log.customers.join(log.transactions, "customer_id")
+    assert joined.count().execute() == 1
+
+
+def test_16_conflicting_customer_rows_are_rejected_and_equal_ones_dropped():
+    frame = pd.DataFrame(
+        {"customer_id": ["a", "a", "b", "b", "c"], "segment": ["x", "y", "x", "x", "x"]}
+    )
+    log = CustomerLog.from_frames(customers=frame, max_reject_share=1)
+    assert sorted(log.customers.to_pandas().customer_id) == ["b", "c"]
+    assert log.quality.iloc[0][["duplicates", "rejected", "kept"]].tolist() == [1, 2, 2]
+    with pytest.raises(RejectShareError):
+        CustomerLog.from_frames(customers=frame)
+
+
+def answers(**columns):
+    return pd.DataFrame({"customer_id": ["a"], "occurred_at": ["2024-01-31"], **columns})
+
+
+@pytest.mark.parametrize(
+    ("metric", "score", "rule"),
+    [
+        ("nps", -1, "outside 0–10 (metric nps)"),
+        ("nps", 11, "outside 0–10 (metric nps)"),
+        ("csat", 0, "outside 1–5 (metric csat)"),
+        ("csat", 9, "outside 1–5 (metric csat)"),
+        ("nps", 7.5, "is not a whole number"),
+        ("nps", "seven", "is not a number"),
+        ("stars", 3, "expected one of nps, csat, ces"),
+    ],
+)
+def test_30_31_32_scores_off_their_scale_are_rejected_by_rule(metric, score, rule):
+    log = CustomerLog.from_frames(
+        feedback=answers(metric=metric, score=[score]), max_reject_share=1
+    )
+    assert len(log.feedback.to_pandas()) == 0
+    assert log.rules.rule.iloc[0].endswith(rule)
+
+
+def test_31_a_score_given_as_text_digits_is_a_number():
+    log = CustomerLog.from_frames(feedback=answers(metric="nps", score=["9"]))
+    assert log.feedback.to_pandas().score.tolist() == [9.0]
+
+
+def test_an_unanswered_invitation_is_a_row_without_score():
+    frame = answers(metric="nps", score=[None], invited_at=["2024-01-31"])
+    assert len(CustomerLog.from_frames(feedback=frame).feedback.to_pandas()) == 1
+
+
+def test_messages_and_rules_show_no_values():
+    frame = pd.DataFrame(
+        {"customer_id": ["jane@example.org"], "occurred_at": ["soon"], "amount": [1]}
+    )
+    with pytest.raises(RejectShareError) as raised:
+        CustomerLog.from_frames(transactions=frame)
+    assert "jane" not in str(raised.value)
+    assert "soon" not in str(raised.value)
+
+
+def test_attributes_are_numbers_where_every_value_is_one():
+    frame = pd.DataFrame(
+        {
+            "customer_id": ["a", "b"],
+            "age": ["31", " "],
+            "plan": ["basic", "7"],
+            "adult": [True, False],
+        }
+    )
+    dtypes = CustomerLog.from_frames(customers=frame).customers.schema()
+    assert dtypes["age"].is_floating()
+    assert dtypes["plan"].is_string()
+    assert dtypes["adult"].is_boolean()
+
+
+def test_the_order_of_rows_never_matters(company):
+    sales = company.log.transactions.to_pandas()
+    shuffled = CustomerLog.from_frames(transactions=sales.sample(frac=1, random_state=1))
+    columns = ["customer_id", "occurred_at", "kind", "amount"]
+    pd.testing.assert_frame_equal(
+        shuffled.transactions.to_pandas()[columns].sort_values(columns, ignore_index=True),
+        sales[columns].sort_values(columns, ignore_index=True),
+    )

@@ -4,7 +4,7 @@ Everything public is here: ``import cxpredict as cx``. Names are loaded when the
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -35,16 +35,13 @@ _HOMES = {
     "cxpredict.value.rox": ("return_on_experience",),
     "cxpredict.action.targets": ("Offer", "rank_targets"),
     "cxpredict.jobs.score": ("score",),
-    "cxpredict.jobs.tracking": ("load_bundle",),
+    "cxpredict.jobs.registry": ("load_bundle",),
     "cxpredict.jobs.train": ("train",),
     "cxpredict.report.write": ("write_report",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = sorted(_HOME_OF)
-
-if TYPE_CHECKING:
-    pass
 
 
 def __getattr__(name: str) -> Any:

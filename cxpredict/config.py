@@ -264,6 +264,7 @@ class RoxSettings(_Settings):
 
     shift_points: Annotated[float, Field(gt=0, le=100)]
     cost: Annotated[float, Field(gt=0)]
+    period_days: Days
     horizon_periods: Annotated[int, Field(ge=1, le=120)]
 
 

@@ -20,3 +20,9 @@ def shared_data() -> Path:
 def company():
     """A small simulated company with known truth."""
     return cx.simulate_company(1_500, seed=11)
+
+
+@pytest.fixture(scope="session")
+def online_retail(shared_data):
+    """The log of the online retail configuration."""
+    return cx.CustomerLog.open(ROOT / "configs" / "online_retail.yaml")

@@ -192,7 +192,7 @@ def _within(age: ir.Value, days: int | None) -> ir.BooleanValue:
 
 def _sum(seen: ir.Table, origin: Origin, mask: ir.BooleanValue) -> ir.Value:
     whole = (seen[origin.column] * _EXACT).round().cast("int64")
-    return whole.sum(where=mask).cast("float64") / _EXACT
+    return whole.sum(where=mask).fill_null(0).cast("float64") / _EXACT
 
 
 def _distinct_days(seen: ir.Table, mask: ir.BooleanValue) -> ir.Value:

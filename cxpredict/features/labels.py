@@ -66,15 +66,18 @@ def _in_window(population: ir.Table, events: ir.Table) -> ir.Table:
     )
 
 
-def given_column(log: CustomerLog, population: ir.Table, column: str, positive: Any) -> ir.Table:
+def given_column(log: CustomerLog, population: ir.Table, column: str, positive: str | int | None) -> ir.Table:
     """Label with a column of customers: the number itself, or 1 where it equals `positive`."""
     if column not in log.customers.columns:
         raise DataError(f"the customers table has no label column {column!r}; add it to attributes")
     label = log.customers[column]
     if positive is not None:
-        if not (label.cast("string") == str(positive)).any().execute():
+        if label.type().is_string():
+            label = label == str(positive)
+        else:
+            label = label.cast("float64") == ibis.literal(str(positive)).try_cast("float64")
+        if not label.any().execute():
             raise DataError(f"no customer has {column!r} = {positive!r}; mend 'positive'")
-        label = label.cast("string") == str(positive)
     labels = log.customers.select("customer_id", label=label.try_cast("float64"))
     rows = population.left_join(labels, "customer_id")
     return rows.select("customer_id", "as_of", "label")

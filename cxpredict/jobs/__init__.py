@@ -1,0 +1,1 @@
+"""Bundles, tracking, training, scoring and publishing."""

@@ -1,0 +1,117 @@
+"""The model registry: champions and challengers, logged and loaded as bundles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+
+from cxpredict.errors import ModelError
+from cxpredict.jobs.bundle import Bundle
+from cxpredict.jobs.tracking import Store, quiet
+
+
+def register(store: Store, bundle: Bundle, X: pd.DataFrame) -> tuple[str, str]:
+    """Log a bundle to the active run as a pyfunc model and register it.
+
+    Parameters
+    ----------
+    store : Store
+        Where.
+    bundle : Bundle
+        The model.
+    X : DataFrame
+        Features it was trained on: their names and kinds make the signature.
+
+    Returns
+    -------
+    version, alias : str
+        Alias ``champion`` if the name has none yet, else ``challenger``.
+    """
+    import mlflow
+
+    from cxpredict import __version__
+
+    with TemporaryDirectory() as folder:
+        saved = Path(folder) / "bundle"
+        digest = bundle.save(saved)
+        model = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(Path(__file__).with_name("pyfunc.py")),
+            artifacts={"bundle": str(saved)},
+            pip_requirements=[f"cxpredict=={__version__}"],
+            signature=_signature(bundle, X),
+        )
+    registered = mlflow.register_model(
+        model.model_uri, bundle.name, tags={"bundle_sha256": digest, "kind": bundle.kind}
+    )
+    aliases = store.client.get_registered_model(bundle.name).aliases
+    alias = "challenger" if "champion" in aliases else "champion"
+    store.client.set_registered_model_alias(bundle.name, alias, registered.version)
+    return str(registered.version), alias
+
+
+def _signature(bundle: Bundle, X: pd.DataFrame) -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    inputs = [
+        ColSpec("string" if X[name].dtype == "category" else "double", name, required=False)
+        for name in X.columns
+    ]
+    outputs = bundle.risk(X.head(1))
+    kinds = ["string" if outputs[name].dtype == "str" else "double" for name in outputs]
+    columns = [ColSpec(kind, name) for kind, name in zip(kinds, outputs, strict=True)]
+    return ModelSignature(Schema(inputs), Schema(columns))
+
+
+def load_bundle(source: str | Path, *, artifacts: str | Path = "artifacts") -> Bundle:
+    """Load a model bundle from a folder or from the registry.
+
+    Parameters
+    ----------
+    source : str or Path
+        A bundle folder, or ``models:/name@alias`` or ``models:/name/version``.
+    artifacts : str or Path, default "artifacts"
+        The artifacts folder whose registry is asked.
+
+    Returns
+    -------
+    Bundle
+        With its registry version, or its digest, as `version`.
+
+    Raises
+    ------
+    ModelError
+        There is no such model, or the bundle was changed.
+    """
+    if not str(source).startswith("models:/"):
+        return Bundle.load(Path(source))
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    store = Store(Path(artifacts).resolve())
+    name, version = _parse_model_uri(str(source))
+    if not (store.folder / "mlflow.db").is_file():
+        raise ModelError(f"{source}: no model store under {store.folder.name}/; train first")
+    with quiet():
+        try:
+            if version.startswith("@"):
+                found = store.client.get_model_version_by_alias(name, version[1:])
+            else:
+                found = store.client.get_model_version(name, version)
+            folder = mlflow.artifacts.download_artifacts(found.source, tracking_uri=store.uri)
+        except MlflowException as error:
+            raise ModelError(f"{source}: no such model in the registry; train first") from error
+    return Bundle.load(Path(folder) / "artifacts" / "bundle", version=str(found.version))
+
+
+def _parse_model_uri(uri: str) -> tuple[str, str]:
+    rest = uri.removeprefix("models:/")
+    for mark in ("@", "/"):
+        name, found, version = rest.partition(mark)
+        if found and name and version:
+            return name, f"@{version}" if mark == "@" else version
+    raise ModelError(f"{uri}: expected models:/name@alias or models:/name/version")

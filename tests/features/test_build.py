@@ -1,0 +1,197 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cxpredict.data.log import CustomerLog
+from cxpredict.errors import DataError, EmptyDataError
+from cxpredict.features.aggregates import Origin, default_aggregates, origins_of
+from cxpredict.features.build import build_features
+
+AS_OF = pd.Timestamp("2024-03-01")
+
+
+def at(*customers, as_of=AS_OF):
+    return pd.MultiIndex.from_tuples([(c, as_of) for c in customers], names=["customer_id", "as_of"])
+
+
+def interactions(*rows):
+    frame = pd.DataFrame(rows, columns=["customer_id", "occurred_at", "value"])
+    return frame.assign(kind="call", channel="phone")
+
+
+def feature(log, origin, index):
+    return build_features(log, index, aggregates=[origin])[origin.name].tolist()
+
+
+CALLS = (("kind", "call"),)
+
+
+@pytest.fixture(scope="module")
+def calls():
+    """Customer a: calls 60, 40, 20 and 10 days before the date, one at it; b: one call; c: none."""
+    days = {60: 1.0, 40: 2.0, 20: 4.0, 10: 8.0, 0: 99.0}
+    rows = [("a", AS_OF - pd.Timedelta(days=d), v) for d, v in days.items()]
+    rows.append(("b", AS_OF - pd.Timedelta(days=30), 5.0))
+    return CustomerLog.from_frames(interactions=interactions(*rows))
+
+
+@pytest.mark.parametrize(
+    ("measure", "column", "window", "expected"),
+    [
+        ("count", "", None, [4, 1, 0]),
+        ("count", "", 30, [2, 1, 0]),  # a window of 30 days holds the record 30 days before
+        ("count", "", 29, [2, 0, 0]),
+        ("sum", "value", 40, [14, 5, 0]),
+        ("mean", "value", None, [15 / 4, 5, None]),
+        ("max", "value", None, [8, 5, None]),
+        ("last", "value", None, [8, 5, None]),
+        ("change", "value", None, [4, None, None]),
+        ("days_since", "", None, [10, 30, None]),
+        ("days", "", None, [4, 1, 0]),
+        ("mean_gap", "", None, [50 / 3, None, None]),
+        ("overdue", "", None, [10 / (50 / 3), None, None]),
+        ("share", "", 30, [1, 1, None]),
+        # last 20 days 12, last 60 days 15, a third of which is 5
+        ("trend", "value", 20, [12 / 5, 0, None]),
+    ],
+)
+def test_each_measure_on_a_hand_computed_case(calls, measure, column, window, expected):
+    found = feature(
+        calls, Origin("interactions", measure, column, CALLS, window), at("a", "b", "c")
+    )
+    np.testing.assert_allclose(found, [np.nan if e is None else e for e in expected], rtol=1e-12)
+
+
+def test_a_record_counts_only_when_it_occurred_and_was_known_before_the_date():
+    rows = pd.DataFrame(
+        {
+            "customer_id": "a",
+            "occurred_at": ["2024-02-01", "2024-02-01", "2024-02-01", "2024-03-01"],
+            "known_at": ["2024-02-29 23:59:59", "2024-03-01", "2024-04-01", "2024-02-01"],
+            "kind": "call",
+        }
+    )
+    log = CustomerLog.from_frames(interactions=rows)
+    assert feature(log, Origin("interactions", "count", "", CALLS), at("a")) == [1]
+
+
+def test_scores_and_silence():
+    rows = pd.DataFrame(
+        {
+            "customer_id": "a",
+            "occurred_at": ["2024-01-01", "2024-02-01", "2024-02-10"],
+            "invited_at": ["2024-01-01", "2024-02-01", "2024-02-10"],
+            "metric": "nps",
+            "score": [9, 3, None],
+        }
+    )
+    log = CustomerLog.from_frames(feedback=rows)
+    nps = (("metric", "nps"),)
+    found = {
+        measure: feature(log, Origin("feedback", measure, "score", nps), at("a"))[0]
+        for measure in ("last", "mean", "change")
+    }
+    assert found == {"last": 3, "mean": 6, "change": -6}
+    assert feature(log, Origin("feedback", "unanswered", "", nps, 30), at("a")) == [1]
+    assert feature(log, Origin("feedback", "days_since", "", nps), at("a")) == [29]
+
+
+def test_attributes_tenure_and_exclusion():
+    customers = pd.DataFrame(
+        {
+            "customer_id": ["a", "b"],
+            "since": ["2024-02-01", "2024-04-01"],
+            "plan": ["basic", None],
+            "left": [1, 0],
+        }
+    )
+    log = CustomerLog.from_frames(customers=customers)
+    X = build_features(log, at("b", "a"), exclude=["left"])
+    assert X.columns.tolist() == ["plan", "tenure_days"]
+    assert X["plan"].dtype == "category"
+    np.testing.assert_equal(X["tenure_days"].tolist(), [np.nan, 29.0])
+    assert origins_of(X)["tenure_days"].measure == "tenure"
+
+
+def test_rows_come_in_the_order_of_the_index(calls):
+    count = Origin("interactions", "count", "", CALLS)
+    index = at("c", "a", "b").append(at("a", as_of=AS_OF - pd.Timedelta(days=30)))
+    X = build_features(calls, index, aggregates=[count])
+    pd.testing.assert_index_equal(X.index, index)
+    assert X[count.name].tolist() == [0, 4, 1, 2]
+
+
+def test_an_index_of_another_form_is_refused(calls):
+    with pytest.raises(EmptyDataError):
+        build_features(calls, at("a")[:0])
+    with pytest.raises(DataError, match="twice"):
+        build_features(calls, at("a", "a"))
+    with pytest.raises(DataError, match="customer_id"):
+        build_features(calls, pd.MultiIndex.from_tuples([("a", AS_OF)], names=["id", "day"]))
+
+
+def test_origins_survive_json(company):
+    aggregates = default_aggregates(company.log, until=pd.Timestamp("2025-06-01"))
+    texts = json.loads(json.dumps([origin.to_dict() for origin in aggregates]))
+    assert [Origin.from_dict(fields) for fields in texts] == aggregates
+    names = [origin.name for origin in aggregates]
+    assert len(set(names)) == len(names)
+    assert all(name.isidentifier() for name in names)
+
+
+def test_kinds_that_appear_later_give_no_feature_earlier():
+    days = pd.date_range("2024-01-01", periods=80, freq="D")
+    rows = pd.DataFrame({"customer_id": "a", "occurred_at": days, "kind": "call"})
+    rows.loc[40:, "kind"] = "chat"
+    log = CustomerLog.from_frames(interactions=rows)
+    kinds = {dict(o.filters).get("kind") for o in default_aggregates(log, until=days[40])}
+    assert kinds == {"call"}
+
+
+@pytest.fixture(scope="module")
+def small_company(company):
+    """Twenty customers' records as plain frames."""
+    ids = sorted(company.log.customers.to_pandas().customer_id)[:20]
+    frames = {name: table.to_pandas() for name, table in company.log.table.items()}
+    return {name: f[f.customer_id.isin(ids)].reset_index(drop=True) for name, f in frames.items()}
+
+
+EVENTS = ["interactions", "feedback", "transactions"]
+
+
+LATER = pd.Timestamp("2025-03-01")
+
+
+@pytest.fixture(scope="module")
+def before(small_company):
+    """The aggregates and features of the twenty customers at a date."""
+    log = CustomerLog.from_frames(**small_company)
+    aggregates = default_aggregates(log, until=LATER)
+    index = at(*small_company["customers"].customer_id, as_of=LATER)
+    return aggregates, build_features(log, index, aggregates=aggregates)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 10**6), table=st.sampled_from(EVENTS), drop=st.booleans())
+def test_nothing_that_happens_or_becomes_known_later_changes_a_feature(
+    small_company, before, seed, table, drop
+):
+    aggregates, features = before
+    events = small_company[table].copy()
+    later = ((events.occurred_at >= LATER) | (events.known_at >= LATER)).to_numpy()
+    assert later.any()
+    rng = np.random.default_rng(seed)
+    if drop:
+        events = events[~later | (rng.random(len(events)) < 0.5)]
+    else:
+        for column in events.columns.difference(["occurred_at", "known_at", "customer_id"]):
+            events.loc[later, column] = rng.permutation(events.loc[later, column].to_numpy())
+        events = events.sample(frac=1, random_state=seed)
+    other = CustomerLog.from_frames(**{**small_company, table: events}, max_reject_share=1)
+    assert default_aggregates(other, until=LATER) == aggregates
+    after = build_features(other, features.index, aggregates=aggregates)
+    pd.testing.assert_frame_equal(features, after, check_exact=True)

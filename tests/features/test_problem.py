@@ -1,0 +1,154 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxpredict.data.log import CustomerLog
+from cxpredict.errors import ConfigError, DataError, EmptyDataError
+from cxpredict.features.problem import ChurnProblem, SatisfactionProblem
+
+AS_OF = pd.Timestamp("2024-03-01")
+
+
+def day(offset):
+    return AS_OF + pd.Timedelta(days=offset)
+
+
+def sales(**days):
+    """Make purchases of customers at days counted from the date."""
+    rows = [(c, day(d), 1.0, "purchase") for c, ds in days.items() for d in ds]
+    return pd.DataFrame(rows, columns=["customer_id", "occurred_at", "amount", "kind"])
+
+
+def labels(problem, log):
+    index = problem.population(log, AS_OF)
+    return problem.labels(log, index).droplevel("as_of").to_dict()
+
+
+def test_inactivity_looks_at_the_window_open_on_the_left_and_closed_on_the_right():
+    log = CustomerLog.from_frames(
+        transactions=sales(a=[-5, 7], b=[-5, 8], c=[-5, 37], d=[-5, 38], e=[-5], f=[-90], g=[3])
+    )
+    problem = ChurnProblem(inactive="purchase", horizon_days=30, gap_days=7, active_days=60)
+    # the window is (7, 37]; f was not active in the 60 days before, g not yet a customer
+    assert labels(problem, log) == {"a": 1, "b": 0, "c": 0, "d": 1, "e": 1}
+
+
+def test_cancellation_labels_who_leaves_in_the_window_and_leaves_out_who_left_in_the_gap():
+    rows = sales(a=[-5], b=[-5], c=[-5], d=[-5], e=[-9])
+    leaving = sales(b=[8], c=[3], d=[60], e=[-2]).assign(kind="cancellation")
+    log = CustomerLog.from_frames(transactions=pd.concat([rows, leaving]))
+    problem = ChurnProblem(cancelled="cancellation", horizon_days=30, gap_days=7)
+    found = labels(problem, log)
+    assert sorted(found) == ["a", "b", "c", "d"]  # e is known to have left
+    assert (found["a"], found["b"], found["d"]) == (0, 1, 0)
+    assert np.isnan(found["c"])
+
+
+def test_a_cancellation_not_yet_known_leaves_the_customer_in_the_population():
+    rows = sales(a=[-5])
+    leaving = sales(a=[-2]).assign(kind="cancellation", known_at=day(1))
+    log = CustomerLog.from_frames(transactions=pd.concat([rows.assign(known_at=day(-5)), leaving]))
+    problem = ChurnProblem(cancelled="cancellation", horizon_days=30)
+    assert len(problem.population(log, AS_OF)) == 1
+    assert np.isnan(labels(problem, log)["a"])
+
+
+def test_the_next_score_is_the_label():
+    rows = pd.DataFrame(
+        {
+            "customer_id": ["a", "a", "a", "b"],
+            "occurred_at": [day(-9), day(5), day(9), day(40)],
+            "metric": "csat",
+            "score": [1, 4, 2, 5],
+        }
+    )
+    log = CustomerLog.from_frames(feedback=rows, transactions=sales(a=[-3], b=[-3]))
+    found = labels(SatisfactionProblem(metric="csat", horizon_days=30), log)
+    assert found["a"] == 4
+    assert np.isnan(found["b"])
+
+
+def test_a_label_column_needs_no_dates_and_its_customers_are_split_once_and_for_all():
+    customers = pd.DataFrame(
+        {"customer_id": [f"c{i}" for i in range(2_000)], "left": ["Yes", "No"] * 1_000}
+    )
+    problem = ChurnProblem(label="left", positive="Yes")
+    log = CustomerLog.from_frames(customers=customers)
+    train, test = problem.split_customers(log, as_of=AS_OF, test_share=0.25)
+    assert not set(train.get_level_values(0)) & set(test.get_level_values(0))
+    assert len(test) / 2_000 == pytest.approx(0.25, abs=4 * (0.25 * 0.75 / 2_000) ** 0.5)
+    shuffled = CustomerLog.from_frames(customers=customers.sample(frac=1, random_state=3))
+    again = problem.split_customers(shuffled, as_of=AS_OF, test_share=0.25)[1]
+    assert set(again) == set(test)
+    assert len(problem.to_score(log, AS_OF)) == 1_000
+
+
+def test_missing_labels_are_left_out():
+    customers = pd.DataFrame({"customer_id": ["a", "b", "c"], "left": [1.0, None, 0.0]})
+    log = CustomerLog.from_frames(customers=customers)
+    train, test = ChurnProblem(label="left").split_customers(log, as_of=AS_OF, test_share=0.5)
+    assert len(train) + len(test) == 2
+
+
+def test_training_label_windows_close_before_the_test_date(company):
+    problem = ChurnProblem(cancelled="cancellation", horizon_days=60, gap_days=7)
+    train, test = problem.split(company.log, test_at="2025-09-01", every_days=30)
+    last = train.get_level_values("as_of").max()
+    assert last + pd.Timedelta(days=67) == pd.Timestamp("2025-09-01")
+    assert set(test.get_level_values("as_of")) == {pd.Timestamp("2025-09-01")}
+    gaps = np.diff(np.unique(train.get_level_values("as_of")))
+    assert (gaps == np.timedelta64(30, "D")).all()
+    assert problem.labels(company.log, train).notna().all()
+
+
+def test_train_until_and_train_from_bound_the_dates(company):
+    problem = ChurnProblem(cancelled="cancellation", horizon_days=60)
+    train, _ = problem.split(
+        company.log,
+        test_at="2025-09-01",
+        every_days=30,
+        train_from="2025-01-01",
+        train_until="2025-03-02",
+    )
+    dates = sorted(set(train.get_level_values("as_of")))
+    assert [str(d.date()) for d in dates] == ["2025-01-01", "2025-01-31", "2025-03-02"]
+
+
+def test_windows_that_are_not_over_and_histories_too_short_are_refused(company):
+    problem = ChurnProblem(cancelled="cancellation", horizon_days=60)
+    with pytest.raises(DataError, match="outcomes are known up to 2025-11-01"):
+        problem.split(company.log, test_at="2025-12-01", every_days=30)
+    with pytest.raises(DataError, match="history is too short"):
+        problem.split(company.log, test_at="2024-03-15", every_days=30)
+    with pytest.raises(EmptyDataError, match="no active customers at 1995-12-03"):
+        problem.split(company.log, test_at="1996-02-01", train_from="1995-12-01", every_days=30)
+
+
+def test_a_kind_that_never_occurs_is_named(company):
+    problem = ChurnProblem(cancelled="canceled", horizon_days=60)
+    with pytest.raises(DataError, match="'canceled'"):
+        problem.population(company.log, AS_OF)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{}, {"cancelled": "x"}, {"cancelled": "x", "inactive": "y", "horizon_days": 3}],
+)
+def test_a_problem_is_one_of_three(wrong):
+    with pytest.raises(ConfigError):
+        ChurnProblem(**wrong)
+
+
+def test_online_retail_population_is_the_published_one(shared_data, online_retail):
+    problem = ChurnProblem(inactive="purchase", horizon_days=90, active_days=180)
+    index = problem.population(online_retail, "2011-09-09")
+    lines = pd.read_parquet(shared_data / "online_retail.parquet")
+    bought = lines[~lines.InvoiceNo.str.startswith("C") & lines.CustomerID.notna()]
+    when = bought.InvoiceDate.dt.tz_localize("Europe/London").dt.tz_convert("UTC").dt.tz_localize(None)
+    test_at = pd.Timestamp("2011-09-09")
+    active = (when < test_at) & (when >= test_at - pd.Timedelta(days=180))
+    expected = set(bought.CustomerID[active].astype("int64").astype(str))
+    assert set(index.get_level_values(0)) == expected
+    back = (when > test_at) & (when <= test_at + pd.Timedelta(days=90))
+    silent = len(expected - set(bought.CustomerID[back].astype("int64").astype(str)))
+    assert problem.labels(online_retail, index).sum() == silent

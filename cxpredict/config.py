@@ -199,9 +199,10 @@ Split = Annotated[
 
 
 class FeatureSettings(_Settings):
-    """Windows of the default aggregates; columns that are never features."""
+    """Windows of the default aggregates, words for values, columns that are never features."""
 
     windows_days: Annotated[list[Days], Field(min_length=1)] = Field(default=[30, 90, 180])
+    value_names: dict[str, str] = Field(default_factory=dict)
     exclude: list[str] = Field(default_factory=list)
 
 
@@ -223,6 +224,13 @@ class Bands(_Settings):
         if self.medium >= self.high:
             raise ValueError("'medium' must be below 'high'")
         return self
+
+
+class RiskBands(_Settings):
+    """The bands of each model of the run."""
+
+    churn: Bands | None = None
+    satisfaction: Bands | None = None
 
 
 class ValueSettings(_Settings):
@@ -283,7 +291,7 @@ class Config(_Settings):
     simulate: Simulation | None = None
     problems: Problems
     split: Split
-    bands: Bands
+    bands: RiskBands
     features: FeatureSettings = FeatureSettings()
     audit: AuditSettings = AuditSettings()
     value: ValueSettings | None = None
@@ -309,6 +317,8 @@ class Config(_Settings):
         timeless = isinstance(self.split, CustomerSplit)
         for name in Problems.model_fields:
             problem = getattr(self.problems, name)
+            if (problem is None) != (getattr(self.bands, name) is None):
+                raise ValueError(f"bands.{name} and problems.{name} go together")
             if problem is not None and (problem.label is not None) != timeless:
                 raise ValueError(
                     f"problems.{name}: a 'label' column goes with split.test_share, "

@@ -13,7 +13,7 @@ simulate: {n_customers: 100, seed: 1}
 problems:
   churn: {cancelled: cancellation, horizon_days: 30}
 split: {test_at: 2024-06-01, every_days: 30}
-bands: {medium: 0.1, high: 0.3}
+bands: {churn: {medium: 0.1, high: 0.3}}
 random_state: 7
 """
 
@@ -39,14 +39,14 @@ def test_49_all_problems_come_in_one_message_with_the_nearest_key(tmp_path):
         read(tmp_path, text.replace("random_state: 7", "random_state: 1.5"))
     message = str(raised.value)
     assert "problems.churn.horizon_day: unknown key, did you mean 'horizon_days'?" in message
-    assert "bands.high" in message
+    assert "bands.churn.high" in message
     assert "random_state" in message
 
 
 def test_49_no_stays_text_and_1e_minus_3_is_a_number(tmp_path):
     config = read(tmp_path, GOOD.replace("shop", "no").replace("medium: 0.1", "medium: 1e-3"))
     assert config.name == "no"
-    assert config.bands.medium == 0.001
+    assert config.bands.churn.medium == 0.001
 
 
 def test_49_a_key_given_twice_is_named_with_its_line(tmp_path):

@@ -1,6 +1,6 @@
 """What a feature is: where it comes from, and which aggregates a log offers by default."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
@@ -42,6 +42,8 @@ class Origin:
         Rows of the last so many days before `as_of`; None for all.
     touchpoint, channel : str
         Where in the journey the rows belong, empty if nowhere in particular.
+    label : str
+        What the measured values are, in words with their unit: ``minutes of failure``.
 
     Examples
     --------
@@ -56,6 +58,7 @@ class Origin:
     window_days: int | None = None
     touchpoint: str = ""
     channel: str = ""
+    label: str = ""
 
     @property
     def name(self) -> str:
@@ -108,7 +111,11 @@ def origins_of(X: pd.DataFrame) -> dict[str, Origin]:
 
 
 def default_aggregates(
-    log: CustomerLog, *, until: datetime, windows_days: Sequence[int] = (30, 90, 180)
+    log: CustomerLog,
+    *,
+    until: datetime,
+    windows_days: Sequence[int] = (30, 90, 180),
+    value_names: Mapping[str, str] | None = None,
 ) -> list[Origin]:
     """Derive the aggregates that a log offers from what was known before a date.
 
@@ -121,6 +128,8 @@ def default_aggregates(
         see the future either.
     windows_days : sequence of int, default (30, 90, 180)
         Lengths of the windows in days, at least 1.
+    value_names : mapping of str to str, optional
+        For a kind of interaction, what its values are, in words with their unit.
 
     Returns
     -------
@@ -129,8 +138,9 @@ def default_aggregates(
         in a fixed order.
     """
     windows = sorted(windows_days)
+    names = value_names or {}
     return [
-        *_interaction_aggregates(_known(log.interactions, until), windows),
+        *_interaction_aggregates(_known(log.interactions, until), windows, names),
         *_feedback_aggregates(_known(log.feedback, until), windows),
         *_transaction_aggregates(_known(log.transactions, until), windows),
     ]
@@ -140,7 +150,9 @@ def _known(table: ir.Table, until: datetime) -> ir.Table:
     return table.filter(table.occurred_at < until, table.known_at < until)
 
 
-def _interaction_aggregates(table: ir.Table, windows: Sequence[int]) -> Iterator[Origin]:
+def _interaction_aggregates(
+    table: ir.Table, windows: Sequence[int], names: Mapping[str, str]
+) -> Iterator[Origin]:
     longest = windows[-1]
     for kind, touchpoint, channel, has_value in _kinds(table):
         of_kind = (("kind", kind),)
@@ -149,11 +161,12 @@ def _interaction_aggregates(table: ir.Table, windows: Sequence[int]) -> Iterator
             yield about("count", filters=of_kind, window_days=days)
         yield about("days_since", filters=of_kind)
         if has_value:
+            measured = partial(about, column="value", filters=of_kind, label=names.get(kind, ""))
             for days in windows:
-                yield about("mean", "value", of_kind, days)
-                yield about("sum", "value", of_kind, days)
-            yield about("max", "value", of_kind, longest)
-            yield about("trend", "value", of_kind, windows[0])
+                yield measured("mean", window_days=days)
+                yield measured("sum", window_days=days)
+            yield measured("max", window_days=longest)
+            yield measured("trend", window_days=windows[0])
         for outcome in _levels(table.filter(table.kind == kind), "outcome"):
             yield about("count", filters=(*of_kind, ("outcome", outcome)), window_days=longest)
     for channel in _levels(table, "channel"):

@@ -1,7 +1,6 @@
 """What became of customers after a date: the only module that looks beyond `as_of`."""
 
 from datetime import timedelta
-from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -66,7 +65,9 @@ def _in_window(population: ir.Table, events: ir.Table) -> ir.Table:
     )
 
 
-def given_column(log: CustomerLog, population: ir.Table, column: str, positive: str | int | None) -> ir.Table:
+def given_column(
+    log: CustomerLog, population: ir.Table, column: str, positive: str | int | None
+) -> ir.Table:
     """Label with a column of customers: the number itself, or 1 where it equals `positive`."""
     if column not in log.customers.columns:
         raise DataError(f"the customers table has no label column {column!r}; add it to attributes")

@@ -83,7 +83,7 @@ class Bundle:
         if self.kind == "churn":
             probability = self.model.predict_proba(X)[:, 1]
         else:
-            probability = self.model.low_score_probability(X)  # type: ignore[union-attr]
+            probability = self.model.low_score_probability(X)
         risk = pd.DataFrame(
             {"probability": probability, "low": interval[:, 0], "high": interval[:, 1]},
             index=X.index,
@@ -92,7 +92,7 @@ class Bundle:
         bands = pd.cut(risk["probability"], bounds, right=False, labels=["low", "medium", "high"])
         risk["risk_band"] = bands.astype("str")
         if self.kind == "satisfaction":
-            risk["expected_score"] = self.model.expected_score(X)  # type: ignore[union-attr]
+            risk["expected_score"] = self.model.expected_score(X)
         return risk
 
     def save(self, folder: Path) -> str:

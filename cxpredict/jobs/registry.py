@@ -44,12 +44,19 @@ def register(store: Store, bundle: Bundle, X: pd.DataFrame) -> tuple[str, str]:
             pip_requirements=[f"cxpredict=={__version__}"],
             signature=_signature(bundle, X),
         )
-    registered = mlflow.register_model(
-        model.model_uri, bundle.name, tags={"bundle_sha256": digest, "kind": bundle.kind}
+    client = store.client
+    if not client.search_registered_models(f"name = '{bundle.name}'"):
+        client.create_registered_model(bundle.name)
+    registered = client.create_model_version(
+        bundle.name,
+        source=model.model_uri,
+        run_id=mlflow.active_run().info.run_id,
+        tags={"bundle_sha256": digest, "kind": bundle.kind},
+        model_id=model.model_id,
     )
-    aliases = store.client.get_registered_model(bundle.name).aliases
+    aliases = client.get_registered_model(bundle.name).aliases
     alias = "challenger" if "champion" in aliases else "champion"
-    store.client.set_registered_model_alias(bundle.name, alias, registered.version)
+    client.set_registered_model_alias(bundle.name, alias, registered.version)
     return str(registered.version), alias
 
 

@@ -220,7 +220,7 @@ def _publish(
     scores: pd.DataFrame,
     log: CustomerLog | None,
 ) -> dict[str, Any]:
-    manifest = {
+    manifest: dict[str, Any] = {
         "as_of": str(day.date()),
         "model": f"{bundle.name}/{bundle.version}",
         "model_sha256": bundle.digest,

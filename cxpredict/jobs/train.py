@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from cxpredict.config import Config, CustomerSplit, load_config
+from cxpredict.config import ChurnSettings, Config, CustomerSplit, load_config
 from cxpredict.data.log import CustomerLog
 from cxpredict.drivers.contributions import explain
 from cxpredict.errors import DataError
-from cxpredict.features.aggregates import default_aggregates
+from cxpredict.features.aggregates import Origin, default_aggregates
 from cxpredict.features.audit import LeakAudit, audit_leakage
 from cxpredict.features.build import build_features
 from cxpredict.features.problem import ChurnProblem, SatisfactionProblem
@@ -82,70 +82,112 @@ def _problems(config: Config) -> dict[str, Problem]:
     return problems
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """One part of the split: features, what is predicted, 1 for churn or a low score, weights."""
+
+    X: pd.DataFrame
+    y: pd.Series
+    outcome: pd.Series
+    weights: pd.Series | None
+
+    def select(self, features: Sequence[str]) -> _Rows:
+        return replace(self, X=self.X[list(features)])
+
+
 def _train_one(
-    config: Config, store: Store, log: CustomerLog, name: str, problem: Problem, say: Progress
+    config: Config, store: Store, log: CustomerLog, kind: str, problem: Problem, say: Progress
 ) -> TrainedModel:
-    title = f"{config.name}-{name}"
-    say(f"{title}: building point-in-time features and labels")
+    name = f"{config.name}-{kind}"
+    say(f"{name}: building point-in-time features and labels")
+    aggregates, train_rows, test_rows = _build(config, log, problem)
+    _check_size(name, train_rows.outcome)
+    say(f"{name}: auditing {train_rows.X.shape[1]} features for leaks")
+    audit = audit_leakage(
+        train_rows.X,
+        train_rows.outcome,
+        X_test=test_rows.X,
+        y_test=test_rows.outcome,
+        random_state=config.random_state,
+    )
+    dropped = _dropped(config, audit)
+    features = [feature for feature in train_rows.X if feature not in dropped]
+    train_rows, test_rows = train_rows.select(features), test_rows.select(features)
+    say(f"{name}: fitting on {len(train_rows.X):,} rows")
+    model = _model(config, problem)
+    model.fit(train_rows.X, train_rows.y, sample_weight=train_rows.weights)
+    bundle = Bundle(
+        name=name,
+        problem=problem,
+        model=model,
+        aggregates=tuple(a for a in aggregates if a.name in features),
+        exclude=tuple(c for c in log.customers.columns if c not in features),
+        bands=getattr(config.bands, kind),
+        card={},
+    )
+    say(f"{name}: evaluating on {len(test_rows.X):,} test rows, explaining with SHAP")
+    trained = _judge(config, bundle, train_rows, test_rows, audit, dropped)
+    say(f"{name}: registering, scoring the customers of today")
+    return _register(config, store, log, trained, train_rows)
+
+
+def _build(config: Config, log: CustomerLog, problem: Problem) -> tuple[list[Origin], _Rows, _Rows]:
+    """Build both parts of the split; features that never vary in training are left out."""
     train_index, test_index = _split(config, log, problem)
-    y, y_test = problem.labels(log, train_index), problem.labels(log, test_index)
-    outcome, outcome_test = _outcome(problem, y), _outcome(problem, y_test)
-    _check_size(title, outcome)
     aggregates = default_aggregates(
         log,
         until=train_index.get_level_values("as_of").max(),
         windows_days=config.features.windows_days,
+        value_names=config.features.value_names,
     )
     exclude = (*problem.label_columns, *config.features.exclude)
-    X = build_features(log, train_index, aggregates=aggregates, exclude=exclude)
-    X_test = build_features(log, test_index, aggregates=aggregates, exclude=exclude)
+    parts = []
+    for index in (train_index, test_index):
+        X = build_features(log, index, aggregates=aggregates, exclude=exclude)
+        y = problem.labels(log, index)
+        parts.append(_Rows(X, y, _outcome(problem, y), _weights(log, index)))
+    varying = [name for name in parts[0].X if parts[0].X[name].nunique(dropna=False) > 1]
+    return aggregates, parts[0].select(varying), parts[1].select(varying)
 
-    say(f"{title}: auditing {X.shape[1]} features for leaks")
-    audit = audit_leakage(
-        X, outcome, X_test=X_test, y_test=outcome_test, random_state=config.random_state
-    )
-    dropped = _dropped(config, audit)
-    X, X_test = _without(X, dropped), _without(X_test, dropped)
 
-    say(f"{title}: fitting on {len(X):,} rows")
-    weight, weight_test = (_weights(log, i) for i in (train_index, test_index))
-    model = _model(config, problem).fit(X, y, sample_weight=weight)
-    say(f"{title}: evaluating on {len(X_test):,} later rows")
-    bundle = Bundle(
-        name=title,
-        problem=problem,
-        model=model,
-        aggregates=tuple(a for a in aggregates if a.name not in dropped),
-        exclude=(*exclude, *dropped),
-        bands=config.bands,
-        card={},
-    )
-    risk = bundle.risk(X_test)["probability"]
-    metrics = _metrics(bundle, X_test, y_test, outcome_test, risk, weight_test)
+def _judge(
+    config: Config,
+    bundle: Bundle,
+    train_rows: _Rows,
+    test_rows: _Rows,
+    audit: LeakAudit,
+    dropped: tuple[str, ...],
+) -> TrainedModel:
+    """Evaluate and explain on the untouched rows, and write the model card."""
+    risk = bundle.risk(test_rows.X)["probability"]
+    metrics = _metrics(bundle, test_rows, risk)
     periods = pd.concat(
-        [_periods("train", outcome), _periods("test", outcome_test)], ignore_index=True
+        [_periods("train", train_rows.outcome), _periods("test", test_rows.outcome)],
+        ignore_index=True,
     )
-    say(f"{title}: explaining with SHAP")
-    notes = _notes(config, outcome, outcome_test, audit, dropped)
-    bundle = replace(bundle, card=_card(X, outcome, metrics, periods, audit, dropped, notes))
-    trained = TrainedModel(
-        bundle=bundle,
+    notes = _notes(config, train_rows.outcome, test_rows.outcome, audit, dropped)
+    return TrainedModel(
+        bundle=replace(bundle, card=_card(train_rows, metrics, periods, audit, dropped, notes)),
         metrics=metrics,
         periods=periods,
-        calibration=calibration_table(outcome_test, risk),
-        outcome=outcome_test,
+        calibration=calibration_table(test_rows.outcome, risk, weights=test_rows.weights),
+        outcome=test_rows.outcome,
         risk=risk,
         audit=audit,
         dropped=dropped,
-        drivers=explain(model, X_test, max_rows=EXPLAINED_ROWS),
+        drivers=explain(bundle.model, test_rows.X, max_rows=EXPLAINED_ROWS),
         notes=notes,
     )
-    say(f"{title}: registering, scoring the customers of today")
-    with tracked(store, config.name, nested=True, run_name=title) as run_id:
-        log_model(trained, X, y)
-        version, alias = register(store, bundle, X)
-    bundle = replace(bundle, version=version)
-    today = problem.to_score(log, _today(config, log))
+
+
+def _register(
+    config: Config, store: Store, log: CustomerLog, trained: TrainedModel, train_rows: _Rows
+) -> TrainedModel:
+    with tracked(store, config.name, nested=True, run_name=trained.bundle.name) as run_id:
+        log_model(trained, train_rows.X, train_rows.y)
+        version, alias = register(store, trained.bundle, train_rows.X)
+    bundle = replace(trained.bundle, version=version)
+    today = bundle.problem.to_score(log, _today(config, log))
     at_risk = score_customers(bundle, log, today, config)
     return replace(trained, bundle=bundle, alias=alias, run_id=run_id, at_risk=at_risk)
 
@@ -189,10 +231,6 @@ def _dropped(config: Config, audit: LeakAudit) -> tuple[str, ...]:
     return tuple(name for name in audit.high if name not in accepted)
 
 
-def _without(X: pd.DataFrame, dropped: tuple[str, ...]) -> pd.DataFrame:
-    return X.drop(columns=list(dropped))
-
-
 def _weights(log: CustomerLog, index: pd.MultiIndex) -> pd.Series | None:
     """Look up the sampling weights of customers; nothing where all count alike."""
     weights = log.customers.select("customer_id", "weight").to_pandas()
@@ -213,21 +251,19 @@ def _model(config: Config, problem: Problem) -> ChurnModel | SatisfactionModel:
     )
 
 
-def _metrics(
-    bundle: Bundle,
-    X: pd.DataFrame,
-    y: pd.Series,
-    outcome: pd.Series,
-    risk: pd.Series,
-    weights: pd.Series | None,
-) -> pd.DataFrame:
-    metrics = evaluate(outcome, risk, weights=weights)
-    if bundle.kind == "churn":
+def _metrics(bundle: Bundle, rows: _Rows, risk: pd.Series) -> pd.DataFrame:
+    metrics = evaluate(rows.outcome, risk, weights=rows.weights)
+    settings = bundle.problem.settings
+    if isinstance(settings, ChurnSettings):
         return metrics
     scores = evaluate_scores(
-        y, bundle.model.predict_proba(X), levels=bundle.problem.settings.levels, weights=weights
+        rows.y,
+        bundle.model.predict_proba(rows.X),
+        levels=settings.levels,
+        low_at_most=settings.low_at_most,
+        weights=rows.weights,
     )
-    return pd.concat([metrics, scores], ignore_index=True)
+    return pd.concat([metrics, scores], ignore_index=True).drop_duplicates("metric")
 
 
 def _periods(part: str, outcome: pd.Series) -> pd.DataFrame:
@@ -266,8 +302,7 @@ def _notes(
 
 
 def _card(
-    X: pd.DataFrame,
-    outcome: pd.Series,
+    rows: _Rows,
     metrics: pd.DataFrame,
     periods: pd.DataFrame,
     audit: LeakAudit,
@@ -275,14 +310,18 @@ def _card(
     notes: tuple[str, ...],
 ) -> dict[str, Any]:
     """Write down what a reviewer asks of a model, as plain values."""
-    dates = periods[periods["part"] == "test"]["as_of"]
+    dates = {
+        part: [str(day.date()) for day in periods.loc[periods["part"] == part, "as_of"]]
+        for part in ("train", "test")
+    }
+    customers = rows.outcome.index.get_level_values("customer_id")
     return {
-        "training rows": len(outcome),
-        "training customers": int(outcome.index.get_level_values("customer_id").nunique()),
-        "training base rate": float(outcome.mean()),
-        "training dates": sorted({str(d.date()) for d in outcome.index.get_level_values("as_of")}),
-        "test dates": [str(day.date()) for day in dates],
-        "features": list(X.columns),
+        "training rows": len(rows.outcome),
+        "training customers": int(customers.nunique()),
+        "training base rate": float(rows.outcome.mean()),
+        "training dates": dates["train"],
+        "test dates": dates["test"],
+        "features": list(rows.X.columns),
         "metrics": {
             row.metric: [
                 None if pd.isna(v) else float(v) for v in (row.estimate, row.low, row.high)

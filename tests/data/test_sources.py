@@ -31,7 +31,7 @@ def open_source(folder: Path, *, limit: float = 1.0, **source):
         "sources": {"sales": settings},
         "problems": {"churn": {"inactive": "purchase", "horizon_days": 30}},
         "split": {"test_at": "2024-06-01", "every_days": 30},
-        "bands": {"medium": 0.1, "high": 0.3},
+        "bands": {"churn": {"medium": 0.1, "high": 0.3}},
         "random_state": 7,
         "max_reject_share": limit,
     }

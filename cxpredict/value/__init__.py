@@ -1,0 +1,1 @@
+"""NPS inference, customer value and return on experience."""

@@ -1,0 +1,207 @@
+"""Reasons and descriptions in words."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxpredict.drivers.reasons import reasons_in_words
+from cxpredict.drivers.wording import describe_feature, format_number, phrase
+from cxpredict.errors import ConfigError
+from cxpredict.features.aggregates import Origin
+
+COMPLAINT = (("kind", "complaint"),)
+PURCHASE = (("kind", "purchase"),)
+WAIT = (("kind", "phone_wait"),)
+NPS = (("metric", "nps"),)
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("origin", "value", "typical", "words"),
+    [
+        (
+            Origin("interactions", "count", "", COMPLAINT, 30),
+            3.0,
+            0.0,
+            "3 complaints in the last 30 days (typical: 0)",
+        ),
+        (
+            Origin("interactions", "count", "", COMPLAINT, 1),
+            1,
+            1.0,
+            "1 complaint in the last 1 day",
+        ),
+        (
+            Origin("interactions", "count", "", (*COMPLAINT, ("outcome", "not_resolved")), 90),
+            2,
+            0.0,
+            "2 complaints with outcome not resolved in the last 90 days (typical: 0)",
+        ),
+        (Origin("transactions", "count", "", PURCHASE), 0, 4.0, "No purchases so far (typical: 4)"),
+        (
+            Origin("transactions", "days_since", "", PURCHASE),
+            84.2,
+            22.7,
+            "No purchase for 84 days (typical: 23)",
+        ),
+        (
+            Origin("interactions", "days_since", "", COMPLAINT),
+            1.2,
+            40.0,
+            "Last complaint 1 day ago (typical: 40)",
+        ),
+        (Origin("transactions", "days_since", "", PURCHASE), NAN, 9.0, "No purchase so far"),
+        (
+            Origin("interactions", "mean", "value", WAIT, 90),
+            40.0,
+            6.25,
+            "Phone wait value averaged 40 in the last 90 days (typical: 6.25)",
+        ),
+        (
+            Origin("transactions", "sum", "amount", PURCHASE, 90),
+            1234.5,
+            3000.0,
+            "Purchase amount: 1,234 in total in the last 90 days (typical: 3,000)",
+        ),
+        (Origin("feedback", "last", "score", NPS), 3, 8.0, "Last NPS score was 3 (typical: 8)"),
+        (Origin("feedback", "last", "score", NPS), None, 8.0, "No NPS score so far"),
+        (
+            Origin("feedback", "change", "score", NPS),
+            -4,
+            0.0,
+            "NPS score changed by -4 (typical: 0)",
+        ),
+        (
+            Origin("feedback", "unanswered", "", NPS, 180),
+            2,
+            0.0,
+            "2 invitations to NPS surveys unanswered in the last 180 days (typical: 0)",
+        ),
+        (
+            Origin("interactions", "share", "", (("channel", "phone"),), 180),
+            0.4,
+            0.1,
+            "40% of interactions by phone in the last 180 days (typical: 10%)",
+        ),
+        (
+            Origin("transactions", "overdue", "", PURCHASE),
+            2.5,
+            0.9,
+            "Time since the last purchase is 2.5 times the usual gap (typical: 0.9)",
+        ),
+        (Origin("customers", "tenure"), 40.3, 400.0, "Customer for 40 days (typical: 400)"),
+        (
+            Origin("customers", "attribute", "Contract"),
+            "Month-to-Month",
+            None,
+            "Contract is Month-to-Month",
+        ),
+        (Origin("customers", "attribute", "eMail opt-in"), False, None, "eMail opt-in is no"),
+        (Origin("customers", "attribute", "Referrals"), 0, 1.0, "Referrals is 0 (typical: 1)"),
+        (Origin("customers", "attribute", "Offer"), None, None, "Offer is not known"),
+        (Origin("calendar", "month", "month"), 12, 6.0, "Month is 12 (typical: 6)"),
+    ],
+)
+def test_phrases(origin, value, typical, words):
+    assert phrase(origin.column, origin, value, typical) == words
+
+
+@pytest.mark.parametrize(
+    ("origin", "words"),
+    [
+        (Origin("interactions", "count", "", COMPLAINT, 30), "complaints in the last 30 days"),
+        (Origin("interactions", "count", "", (("kind", "delivery"),)), "deliveries so far"),
+        (Origin("transactions", "days_since", "", PURCHASE), "days since the last purchase"),
+        (Origin("feedback", "last", "score", NPS), "last NPS score"),
+        (
+            Origin("interactions", "share", "", (("channel", "app"),), 90),
+            "share of interactions by app in the last 90 days",
+        ),
+        (Origin("transactions", "sum", "amount", PURCHASE), "total purchase amount so far"),
+        (Origin("customers", "attribute", "Tenure in Months"), "Tenure in Months"),
+        (Origin("customers", "tenure"), "days as a customer"),
+        (Origin("interactions", "count", "", (), 30), "interactions in the last 30 days"),
+        (Origin("interactions", "brand_new_measure", "", COMPLAINT), "its_name"),
+    ],
+)
+def test_descriptions(origin, words):
+    name = origin.column if origin.measure == "attribute" else "its_name"
+    assert describe_feature(name, origin) == words
+
+
+@pytest.mark.parametrize(
+    "measure", ["count", "days", "sum", "mean", "min", "max", "last", "change"]
+)
+@pytest.mark.parametrize("value", [0.0, 1.0, -2.5, np.inf, -np.inf, NAN, None])
+def test_no_value_breaks_a_phrase(measure, value):
+    words = phrase("f", Origin("interactions", measure, "value", COMPLAINT, 30), value, None)
+    assert words[0] == words[0].upper()
+    assert "nan" not in words
+    assert "inf" not in words
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0"), (-0.001, "0"), (100, "100"), (1e6, "1,000,000"), (0.5, "0.5"), (-12.345, "-12.3")],
+)
+def test_numbers_for_people(number, text):
+    assert format_number(number) == text
+
+
+ORIGINS = {
+    "complaint_count_30d": Origin("interactions", "count", "", COMPLAINT, 30),
+    "complaint_count_90d": Origin("interactions", "count", "", COMPLAINT, 90),
+    "purchase_days_since": Origin("transactions", "days_since", "", PURCHASE),
+    "Contract": Origin("customers", "attribute", "Contract"),
+}
+X = pd.DataFrame(
+    {
+        "complaint_count_30d": [3, 0, 0, 1],
+        "complaint_count_90d": [5, 0, 0, 1],
+        "purchase_days_since": [84.0, 23.0, 2.0, np.nan],
+        "Contract": pd.Categorical(["Month-to-Month", "Two Year", "Two Year", "Two Year"]),
+    },
+    index=list("abcd"),
+)
+VALUES = np.array(
+    [
+        [0.6, 0.5, 0.9, 0.2],  # complaints 1.1 together, before purchase .9 and contract .2
+        [-0.1, -0.2, 0.05, -0.3],  # one reason only
+        [0.4, -0.6, -0.2, -0.1],  # the complaints add up to −.2: no reason, though one is +.4
+        [0.001, 0.001, 0.3, 0.0],  # too little to mention
+    ]
+)
+
+
+def test_one_reason_per_subject_by_signed_sums():
+    reasons = reasons_in_words(VALUES, X, ORIGINS, top=3)
+    assert reasons.columns.tolist() == ["reason_1", "reason_2", "reason_3"]
+    assert reasons.loc["a"].tolist() == [
+        "3 complaints in the last 30 days (typical: 0)",
+        "No purchase for 84 days (typical: 23)",
+        "Contract is Month-to-Month",
+    ]
+    assert reasons.loc["b"].tolist() == ["No purchase for 23 days", "", ""]
+    assert reasons.loc["c"].tolist() == ["", "", ""]
+    assert reasons.loc["d"].tolist() == ["No purchase so far", "", ""]
+
+
+def test_more_reasons_than_subjects_are_empty():
+    reasons = reasons_in_words(VALUES, X, ORIGINS, top=5)
+    assert reasons.shape == (4, 5)
+    assert (reasons[["reason_4", "reason_5"]] == "").all(axis=None)
+    with pytest.raises(ConfigError, match="1 or more"):
+        reasons_in_words(VALUES, X, ORIGINS, top=0)
+
+
+def test_reasons_of_a_row_do_not_depend_on_the_order_of_rows():
+    rng = np.random.default_rng(0)
+    n = 300
+    many = pd.concat([X] * (n // 4), ignore_index=True)
+    values = rng.normal(size=(n, 4))
+    order = rng.permutation(n)
+    straight = reasons_in_words(values, many, ORIGINS, top=3)
+    mixed = reasons_in_words(values[order], many.iloc[order], ORIGINS, top=3)
+    pd.testing.assert_frame_equal(mixed.loc[straight.index], straight)
+    given = (values[:, :2].sum(axis=1) > 0.01) + (values[:, 2:] > 0.01).sum(axis=1)
+    assert ((straight != "").sum(axis=1) == given).all()

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
-import click
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -81,13 +80,10 @@ def score(
 def main() -> None:
     """Run the command line; an error of the library becomes a message and its exit code."""
     try:
-        app(standalone_mode=False)
+        app()
     except CxPredictError as error:
         _fail(str(error), error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except KeyboardInterrupt:
         _fail("interrupted", 130)
     except Exception as error:
         # the text of a foreign error may hold a customer's data: name its kind and place only

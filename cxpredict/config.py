@@ -173,9 +173,10 @@ class Problems(_Settings):
 
 
 class TimeSplit(_Settings):
-    """Training dates before, one test date after, an embargo between."""
+    """Training dates before, one or more test dates after, an embargo between."""
 
     test_at: date
+    test_until: date | None = None
     every_days: Days
     train_from: date | None = None
     train_until: date | None = None

@@ -26,3 +26,21 @@ def company():
 def online_retail(shared_data):
     """The log of the online retail configuration."""
     return cx.CustomerLog.open(ROOT / "configs" / "online_retail.yaml")
+
+
+@pytest.fixture(scope="session")
+def demo_config(tmp_path_factory):
+    """A small copy of the demo configuration, writing into a folder of its own."""
+    text = (ROOT / "configs" / "demo.yaml").read_text(encoding="utf-8")
+    text = text.replace("n_customers: 6000", "n_customers: 2500")
+    text = text.replace("every_days: 30", "every_days: 60")
+    path = tmp_path_factory.mktemp("demo") / "configs" / "demo.yaml"
+    path.parent.mkdir()
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def run(demo_config):
+    """The training run of the small demo."""
+    return cx.train(demo_config)

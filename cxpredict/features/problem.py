@@ -87,6 +87,7 @@ class _Problem(ABC):
         *,
         test_at: Date,
         every_days: int,
+        test_until: Date | None = None,
         train_from: Date | None = None,
         train_until: Date | None = None,
     ) -> tuple[pd.MultiIndex, pd.MultiIndex]:
@@ -97,9 +98,11 @@ class _Problem(ABC):
         log : CustomerLog
             The records.
         test_at : date
-            The one date of the test.
+            The date of the test, or its first.
         every_days : int
-            Distance of the training dates, in days.
+            Distance of the dates, in days.
+        test_until : date, optional
+            Further test dates follow up to this one, where one date has too few customers.
         train_from : date, optional
             No training date before it; by default one horizon after the log begins.
         train_until : date, optional
@@ -113,7 +116,7 @@ class _Problem(ABC):
         Raises
         ------
         DataError
-            The label window of `test_at` is not over, or no training date is left.
+            The label window of a test date is not over, or no training date is left.
 
         Notes
         -----
@@ -121,14 +124,16 @@ class _Problem(ABC):
         `train_until` if that is earlier; the others follow backwards in steps of `every_days`.
         """
         horizon, gap = self._horizon(), self.settings.gap_days
-        test_date = pd.Timestamp(test_at)
+        tests = list(pd.date_range(test_at, test_until or test_at, freq=f"{every_days}D"))
+        if not tests:
+            raise DataError(f"test_until {test_until} lies before test_at {test_at}")
         complete = labels.observed_until(log, gap_days=gap, horizon_days=horizon)
-        if test_date > complete:
+        if tests[-1] > complete:
             raise DataError(
-                f"test_at {test_date.date()}: outcomes are known up to {complete.date()} only "
+                f"test date {tests[-1].date()}: outcomes are known up to {complete.date()} only "
                 f"(gap and horizon before the log ends); choose an earlier date"
             )
-        last = test_date - timedelta(days=gap + horizon)
+        last = tests[0] - timedelta(days=gap + horizon)
         if train_until is not None:
             last = min(last, pd.Timestamp(train_until))
         start = pd.Timestamp(train_from) if train_from else log.span[0] + timedelta(days=horizon)
@@ -137,9 +142,9 @@ class _Problem(ABC):
         if not dates:
             raise DataError(
                 f"no training date lies between {start.date()} and {last.date()}: the history is "
-                f"too short for a test at {test_date.date()} with this gap and horizon"
+                f"too short for a test at {tests[0].date()} with this gap and horizon"
             )
-        return self._known(log, sorted(dates)), self._known(log, [test_date])
+        return self._known(log, sorted(dates)), self._known(log, tests)
 
     def split_customers(
         self, log: CustomerLog, *, as_of: Date, test_share: float

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cxpredict.config import ChurnSettings, Config, CustomerSplit, load_config
@@ -91,6 +92,10 @@ class _Rows:
     outcome: pd.Series
     weights: pd.Series | None
 
+    @property
+    def rate(self) -> float:
+        return float(np.average(self.outcome, weights=self.weights))
+
     def select(self, features: Sequence[str]) -> _Rows:
         return replace(self, X=self.X[list(features)])
 
@@ -162,10 +167,9 @@ def _judge(
     risk = bundle.risk(test_rows.X)["probability"]
     metrics = _metrics(bundle, test_rows, risk)
     periods = pd.concat(
-        [_periods("train", train_rows.outcome), _periods("test", test_rows.outcome)],
-        ignore_index=True,
+        [_periods("train", train_rows), _periods("test", test_rows)], ignore_index=True
     )
-    notes = _notes(config, train_rows.outcome, test_rows.outcome, audit, dropped)
+    notes = _notes(config, train_rows, test_rows, audit, dropped)
     return TrainedModel(
         bundle=replace(bundle, card=_card(train_rows, metrics, periods, audit, dropped, notes)),
         metrics=metrics,
@@ -215,11 +219,11 @@ def _outcome(problem: Problem, y: pd.Series) -> pd.Series:
 
 
 def _check_size(title: str, outcome: pd.Series) -> None:
-    positives = int(outcome.sum())
-    if len(outcome) < FEWEST_ROWS or positives < FEWEST_CHURNERS:
+    rarer = int(min(outcome.sum(), (1 - outcome).sum()))
+    if len(outcome) < FEWEST_ROWS or rarer < FEWEST_CHURNERS:
         raise DataError(
             f"{title}: expected at least {FEWEST_ROWS} training rows and {FEWEST_CHURNERS} of the "
-            f"rarer outcome, found {len(outcome):,} and {positives:,}; take a longer history, more "
+            f"rarer outcome, found {len(outcome):,} and {rarer:,}; take a longer history, more "
             "dates or a longer horizon"
         )
 
@@ -266,16 +270,19 @@ def _metrics(bundle: Bundle, rows: _Rows, risk: pd.Series) -> pd.DataFrame:
     return pd.concat([metrics, scores], ignore_index=True).drop_duplicates("metric")
 
 
-def _periods(part: str, outcome: pd.Series) -> pd.DataFrame:
-    by_date = outcome.groupby(level="as_of").agg(["size", "mean"]).reset_index()
-    by_date.columns = pd.Index(["as_of", "customers", "rate"])
+def _periods(part: str, rows: _Rows) -> pd.DataFrame:
+    """Count customers and (weighted) outcomes by date."""
+    weight = pd.Series(1.0, rows.outcome.index) if rows.weights is None else rows.weights
+    sums = pd.DataFrame({"weight": weight, "positive": weight * rows.outcome, "customers": 1})
+    by_date = sums.groupby(level="as_of").sum().reset_index()
+    by_date["rate"] = by_date["positive"] / by_date["weight"]
     return by_date.assign(part=part)[["part", "as_of", "customers", "rate"]]
 
 
 def _notes(
     config: Config,
-    outcome: pd.Series,
-    tested: pd.Series,
+    train_rows: _Rows,
+    test_rows: _Rows,
     audit: LeakAudit,
     dropped: tuple[str, ...],
 ) -> tuple[str, ...]:
@@ -285,13 +292,14 @@ def _notes(
             "The table has no time: customers are split at random, so the figures say how well the "
             "model knows today's customers, not how it will do later."
         )
-    before, after = outcome.mean(), tested.mean()
-    standard_error = (before * (1 - before) / len(tested)) ** 0.5
+    before, after = train_rows.rate, test_rows.rate
+    standard_error = (before * (1 - before) / len(test_rows.outcome)) ** 0.5
     if abs(after - before) > 3 * standard_error:
         notes.append(
-            f"The base rate moved from {before:.1%} in training to {after:.1%} at the test date: "
-            "the calibration error below holds this shift."
+            f"The base rate moved from {before:.1%} in training to {after:.1%} in the test: the "
+            "calibration error holds this shift."
         )
+    outcome = train_rows.outcome
     if outcome.sum() < FEW_CHURNERS:
         notes.append(f"Only {outcome.sum():,.0f} of the rarer outcome in training: wide intervals.")
     if dropped:
@@ -318,7 +326,7 @@ def _card(
     return {
         "training rows": len(rows.outcome),
         "training customers": int(customers.nunique()),
-        "training base rate": float(rows.outcome.mean()),
+        "training base rate": rows.rate,
         "training dates": dates["train"],
         "test dates": dates["test"],
         "features": list(rows.X.columns),

@@ -15,7 +15,9 @@ AS_OF = pd.Timestamp("2024-03-01")
 
 
 def at(*customers, as_of=AS_OF):
-    return pd.MultiIndex.from_tuples([(c, as_of) for c in customers], names=["customer_id", "as_of"])
+    return pd.MultiIndex.from_tuples(
+        [(c, as_of) for c in customers], names=["customer_id", "as_of"]
+    )
 
 
 def interactions(*rows):

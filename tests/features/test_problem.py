@@ -144,7 +144,9 @@ def test_online_retail_population_is_the_published_one(shared_data, online_retai
     index = problem.population(online_retail, "2011-09-09")
     lines = pd.read_parquet(shared_data / "online_retail.parquet")
     bought = lines[~lines.InvoiceNo.str.startswith("C") & lines.CustomerID.notna()]
-    when = bought.InvoiceDate.dt.tz_localize("Europe/London").dt.tz_convert("UTC").dt.tz_localize(None)
+    when = (
+        bought.InvoiceDate.dt.tz_localize("Europe/London").dt.tz_convert("UTC").dt.tz_localize(None)
+    )
     test_at = pd.Timestamp("2011-09-09")
     active = (when < test_at) & (when >= test_at - pd.Timedelta(days=180))
     expected = set(bought.CustomerID[active].astype("int64").astype(str))

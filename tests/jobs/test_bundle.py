@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+import cxpredict as cx
+from cxpredict.errors import ModelError
+from cxpredict.jobs.bundle import Bundle
+
+
+@pytest.fixture
+def saved(run, tmp_path):
+    run.models[0].bundle.save(tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def test_a_saved_bundle_is_text_and_predicts_the_same(run, saved):
+    assert {p.suffix for p in saved.iterdir()} == {".json"}
+    original, loaded = run.models[0].bundle, cx.load_bundle(saved)
+    index = run.models[0].outcome.index[:200]
+    X = cx.build_features(run.log, index, aggregates=loaded.aggregates, exclude=loaded.exclude)
+    np.testing.assert_array_equal(original.risk(X).to_numpy(), loaded.risk(X).to_numpy())
+    assert loaded.aggregates == original.aggregates
+    assert loaded.problem.settings == original.problem.settings
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "model.json", "manifest.json"])
+def test_53_a_changed_or_missing_file_is_refused_before_it_is_parsed(saved, name):
+    path = saved / name
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ModelError):
+        Bundle.load(saved)
+    path.unlink()
+    with pytest.raises(ModelError):
+        Bundle.load(saved)
+
+
+def test_37_39_a_renamed_or_missing_feature_is_named(run):
+    bundle = run.models[0].bundle
+    index = run.models[0].outcome.index[:5]
+    X = cx.build_features(run.log, index, aggregates=bundle.aggregates, exclude=bundle.exclude)
+    with pytest.raises(ModelError, match="tenure_days"):
+        bundle.risk(X.rename(columns={"tenure_days": "tenure"}))
+    with pytest.raises(ModelError, match="tenure_days"):
+        bundle.risk(X.drop(columns="tenure_days"))
+
+
+def test_38_40_the_order_of_columns_and_extra_ones_change_nothing(run):
+    bundle = run.models[0].bundle
+    index = run.models[0].outcome.index[:50]
+    X = cx.build_features(run.log, index, aggregates=bundle.aggregates, exclude=bundle.exclude)
+    mixed = X[X.columns[::-1]].assign(shoe_size=43)
+    np.testing.assert_array_equal(bundle.risk(X)["probability"], bundle.risk(mixed)["probability"])

@@ -1,0 +1,40 @@
+"""What the README shows is run as it stands."""
+
+import doctest
+from pathlib import Path
+
+import yaml
+
+from cxpredict.config import parse_config
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+def test_the_notebook_runs():
+    result = doctest.testfile(str(README), module_relative=False)
+    assert result.attempted > 15
+    assert result.failed == 0
+
+
+def test_the_configuration_it_shows_is_valid():
+    text = README.read_text(encoding="utf-8")
+    block = text.split("   ```yaml\n")[1].split("   ```")[0]
+    assert parse_config(yaml.safe_load(block), directory=README.parent).name == "shop"
+
+
+def test_the_exit_codes_it_lists_are_those_of_the_errors():
+    from cxpredict import errors
+
+    text = README.read_text(encoding="utf-8")
+    codes = {
+        error.exit_code
+        for error in vars(errors).values()
+        if isinstance(error, type) and issubclass(error, errors.CxPredictError)
+    }
+    for code in codes - {1}:
+        assert f"| {code} | " in text
+
+
+def test_every_file_it_names_exists():
+    for name in ("docs/report.png", "CONTRIBUTING.md", "configs", "training", "benchmarks"):
+        assert (README.parent / name).exists(), name

@@ -53,7 +53,7 @@ def train(config: ConfigFile) -> None:
         run = run_training(config, progress=say)
         say("writing the report")
         report = write_report(run)
-    _show(run.table(), "Metrics on the untouched later rows, 95 % intervals")
+    _show(run.table(), "Metrics on the untouched test rows, 95 % intervals")
     for model, place in run.summary().items():
         _print(f"{model}: {place}")
     _print(f"report: {report}")

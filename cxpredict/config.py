@@ -190,7 +190,8 @@ class CustomerSplit(_Settings):
 
 
 def _kind_of_split(split: Any) -> str:
-    return "customers" if isinstance(split, Mapping) and "test_share" in split else "time"
+    given = split if isinstance(split, Mapping) else getattr(split, "__dict__", {})
+    return "customers" if "test_share" in given else "time"
 
 
 Split = Annotated[

@@ -109,7 +109,8 @@ def load_bundle(source: str | Path, *, artifacts: str | Path = "artifacts") -> B
                 found = store.client.get_model_version_by_alias(name, version[1:])
             else:
                 found = store.client.get_model_version(name, version)
-            folder = mlflow.artifacts.download_artifacts(found.source, tracking_uri=store.uri)
+            logged = store.client.get_logged_model(found.source.removeprefix("models:/"))
+            folder = mlflow.artifacts.download_artifacts(logged.artifact_location)
         except MlflowException as error:
             raise ModelError(f"{source}: no such model in the registry; train first") from error
     return Bundle.load(Path(folder) / "artifacts" / "bundle", version=str(found.version))

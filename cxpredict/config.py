@@ -207,6 +207,11 @@ class FeatureSettings(_Settings):
     value_names: dict[str, str] = Field(default_factory=dict)
     exclude: list[str] = Field(default_factory=list)
 
+    @property
+    def of_aggregates(self) -> dict[str, Any]:
+        """The settings that `default_aggregates` takes."""
+        return {"windows_days": self.windows_days, "value_names": self.value_names}
+
 
 class AuditSettings(_Settings):
     """What happens to features that know the answer."""

@@ -10,7 +10,7 @@ import pandas as pd
 from cxpredict.config import Config, ValueSettings
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError
-from cxpredict.features.aggregates import origins_of
+from cxpredict.features.aggregates import default_aggregates, origins_of
 from cxpredict.features.build import build_features
 from cxpredict.features.problem import ChurnProblem
 from cxpredict.jobs.results import Experience
@@ -55,7 +55,7 @@ def measure_experience(config: Config, log: CustomerLog) -> Experience:
         note = "The NPS speaks of those who answered: the non-response weighting is off."
         rox, economics, more = _rox(config, log)
         return Experience(table, unweighted, None, len(invited), rox, economics, (note, *more))
-    X = build_features(log, invited.index)
+    X = _features(config, log, invited.index)
     weighting = response_weights(X, answered, random_state=config.random_state)
     weights = sampling.copy()
     weights[answered] *= weighting.weights
@@ -126,7 +126,7 @@ def _economics(config: Config, log: CustomerLog, value: ValueSettings) -> GroupE
     churn = config.problems.churn.model_copy(update={"horizon_days": period, "gap_days": 0})
     left = ChurnProblem(**churn.model_dump()).labels(log, answers.index)
     answers = answers[left.notna().to_numpy()]
-    X = build_features(log, answers.index)
+    X = _features(config, log, answers.index)
     covariates = [name for name, o in origins_of(X).items() if o.source in CONFOUNDERS]
     frame = X[covariates].copy()
     frame["nps group"] = nps_group(answers["score"])
@@ -140,6 +140,13 @@ def _economics(config: Config, log: CustomerLog, value: ValueSettings) -> GroupE
         covariates=covariates,
         random_state=config.random_state,
     )
+
+
+def _features(config: Config, log: CustomerLog, index: pd.MultiIndex) -> pd.DataFrame:
+    until = index.get_level_values("as_of").max()
+    aggregates = default_aggregates(log, until=until, **config.features.of_aggregates)
+    exclude = config.features.exclude
+    return build_features(log, index, aggregates=aggregates, exclude=exclude)
 
 
 def _last_answers(log: CustomerLog, *, until: pd.Timestamp) -> pd.DataFrame:

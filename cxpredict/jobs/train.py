@@ -142,8 +142,7 @@ def _build(config: Config, log: CustomerLog, problem: Problem) -> tuple[list[Ori
     aggregates = default_aggregates(
         log,
         until=train_index.get_level_values("as_of").max(),
-        windows_days=config.features.windows_days,
-        value_names=config.features.value_names,
+        **config.features.of_aggregates,
     )
     exclude = (*problem.label_columns, *config.features.exclude)
     parts = []

@@ -73,7 +73,7 @@ class CustomerLog:
         """
         config = config if isinstance(config, Config) else load_config(config)
         if config.simulate is not None:
-            from cxpredict.data.simulate import simulate_frames
+            from cxpredict.data.simulated.frames import simulate_frames
 
             frames, _ = simulate_frames(config.simulate.n_customers, seed=config.simulate.seed)
             return cls.from_frames(**frames)

@@ -14,13 +14,13 @@ from cxpredict.features.aggregates import default_aggregates, origins_of
 from cxpredict.features.build import build_features
 from cxpredict.features.problem import ChurnProblem
 from cxpredict.jobs.results import Experience
-from cxpredict.value.economics import GroupEconomics, group_economics
 from cxpredict.value.margins import margin_per_period
 from cxpredict.value.nps import nps
-from cxpredict.value.response import response_weights
+from cxpredict.value.nps.response import response_weights
+from cxpredict.value.nps.scores import nps_group
 from cxpredict.value.rox import return_on_experience
-from cxpredict.value.rox_estimate import RoxEstimate
-from cxpredict.value.scores import nps_group
+from cxpredict.value.rox.economics import GroupEconomics, group_economics
+from cxpredict.value.rox.estimate import RoxEstimate
 
 CONFOUNDERS = ("customers", "transactions")
 """Sources whose features before the answer are adjusted for: profile, tenure, prior spend."""

@@ -13,8 +13,8 @@ from cxpredict.data.log import CustomerLog
 from cxpredict.drivers.contributions import Drivers
 from cxpredict.features.audit import LeakAudit
 from cxpredict.jobs.bundle import Bundle
-from cxpredict.value.response import ResponseWeights
-from cxpredict.value.rox_estimate import RoxEstimate
+from cxpredict.value.nps.response import ResponseWeights
+from cxpredict.value.rox.estimate import RoxEstimate
 
 
 @dataclass(frozen=True)

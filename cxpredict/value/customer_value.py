@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cxpredict.errors import DataError
-from cxpredict.value._checks import Floats, common_index, in_range, labelled
+from cxpredict.value.checks import Floats, common_index, in_range, labelled
 
 Payment = Literal["start", "end"]
 _RATE_HINT = "A rate is a fraction for each period: 0.1 means 10 %."

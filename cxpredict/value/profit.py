@@ -7,8 +7,8 @@ import numpy as np
 from scipy import stats
 
 from cxpredict.errors import DataError
-from cxpredict.value._checks import Floats, common_index, in_range, labelled
-from cxpredict.value._roc import cumulative_shares, upper_hull
+from cxpredict.value.checks import Floats, common_index, in_range, labelled
+from cxpredict.value.roc import cumulative_shares, upper_hull
 
 
 def expected_gain(

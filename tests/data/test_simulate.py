@@ -12,9 +12,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from cxpredict.data.contracts import TABLES
-from cxpredict.data.simulate import simulate_company, simulate_frames
-from cxpredict.data.simulated_truth import Truth, build_truth
-from cxpredict.data.simulated_world import SEGMENTS, Experience, Leaving
+from cxpredict.data.simulate import simulate_company
+from cxpredict.data.simulated.frames import simulate_frames
+from cxpredict.data.simulated.truth import Truth, build_truth
+from cxpredict.data.simulated.world import SEGMENTS, Experience, Leaving
 from cxpredict.errors import DataError
 
 START, END = pd.Timestamp("2024-01-01"), pd.Timestamp("2026-01-01")

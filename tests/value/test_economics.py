@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from cxpredict.errors import DataError
-from cxpredict.value.economics import GROUPS, group_economics
 from cxpredict.value.rox import return_on_experience
+from cxpredict.value.rox.economics import GROUPS, group_economics
 
 ROLES = {"group": "group", "retained": "stayed", "margin": "money"}
 COVARIATES = ["tenure", "segment", "usage"]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from cxpredict.errors import DataError, EmptyDataError
 from cxpredict.value.nps import nps, nps_difference
-from cxpredict.value.scores import nps_group
-from cxpredict.value.suppression import hidden_groups
+from cxpredict.value.nps.scores import nps_group
+from cxpredict.value.nps.suppression import hidden_groups
 
 FIXTURE = [10] * 50 + [8] * 30 + [3] * 20
 answers = st.lists(st.integers(0, 10), min_size=11, max_size=80)

@@ -6,7 +6,7 @@ import pytest
 
 from cxpredict.errors import DataError
 from cxpredict.value.nps import nps
-from cxpredict.value.response import response_weights
+from cxpredict.value.nps.response import response_weights
 
 
 def company(n, rng):

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxpredict.errors import DataError
-from cxpredict.value.growth import earned_growth
 from cxpredict.value.rox import return_on_experience
+from cxpredict.value.rox.growth import earned_growth
 
 GROUPS = ["promoter", "passive", "detractor"]
 LIFETIME = pd.DataFrame({"lifetime_value": [900.0, 600.0, 300.0]}, index=GROUPS)

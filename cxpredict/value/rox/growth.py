@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cxpredict.errors import DataError
-from cxpredict.value._checks import in_range
+from cxpredict.value.checks import in_range
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import pandas as pd
 from scipy import stats
 
 from cxpredict.errors import DataError
-from cxpredict.value._checks import Floats, in_range
-from cxpredict.value._segments import EVIDENCE, LIFETIME, TERMS, Segments, read_segments
+from cxpredict.value.checks import Floats, in_range
 from cxpredict.value.customer_value import Payment, discounted_survival
-from cxpredict.value.rox_estimate import RoxEstimate
+from cxpredict.value.rox.estimate import RoxEstimate
+from cxpredict.value.rox.segments import EVIDENCE, LIFETIME, TERMS, Segments, read_segments
 
 Evidence = Literal["assumed", "associational", "adjusted", "experimental"]
 _DRAWS = 10_000

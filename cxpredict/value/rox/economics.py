@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from cxpredict.errors import DataError
-from cxpredict.value._checks import Floats, in_range
-from cxpredict.value._covariates import plain_matrix, smooth_matrix
+from cxpredict.value.checks import Floats, in_range
+from cxpredict.value.covariates import plain_matrix, smooth_matrix
 
 GROUPS = ("promoter", "passive", "detractor")
 MIN_GROUP = 30

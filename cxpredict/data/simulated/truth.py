@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxpredict.data.simulated_world import (
+from cxpredict.data.simulated.world import (
     CONTACT_WEEKS,
     DAY,
     END,

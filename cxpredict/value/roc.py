@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from cxpredict.errors import DataError
-from cxpredict.value._checks import Floats, common_index, in_range
+from cxpredict.value.checks import Floats, common_index, in_range
 
 
 def cumulative_shares(y: Any, p: Any) -> tuple[Floats, Floats, Floats]:

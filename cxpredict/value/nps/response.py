@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from cxpredict.errors import DataError
-from cxpredict.value._checks import Floats
-from cxpredict.value._covariates import plain_matrix, smooth_matrix
+from cxpredict.value.checks import Floats
+from cxpredict.value.covariates import plain_matrix, smooth_matrix
 
 MIN_PROPENSITY = 0.01
 """Smaller propensities are raised to this, so that no answer counts for more than 100."""

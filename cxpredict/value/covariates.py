@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from cxpredict.errors import DataError
-from cxpredict.value._checks import Floats
+from cxpredict.value.checks import Floats
 
 _MIN_LEVEL_ROWS = 20
 _MAX_LEVELS = 30

@@ -7,9 +7,9 @@ import pandas as pd
 from scipy import stats
 
 from cxpredict.errors import DataError, EmptyDataError
-from cxpredict.value._checks import Floats, common_index, in_range
-from cxpredict.value.scores import nps_scores
-from cxpredict.value.suppression import MIN_RESPONDENTS, hidden_groups
+from cxpredict.value.checks import Floats, common_index, in_range
+from cxpredict.value.nps.scores import nps_scores
+from cxpredict.value.nps.suppression import MIN_RESPONDENTS, hidden_groups
 
 Method = Literal["wald", "adjusted_wald"]
 _MEASURES = ["estimate", "low", "high", "se", "promoters", "passives", "detractors"]

@@ -1,0 +1,1 @@
+"""How the simulated company lives: its world, its truth, its tables."""

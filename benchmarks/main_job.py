@@ -30,7 +30,7 @@ def below(name, value, bound):
 
 
 def within(name, value, low, high):
-    return bar(name, round(value, 4), f"{low} .. {high}", low <= value <= high)
+    return bar(name, round(value, 4), f"{low:g} .. {high:g}", low <= value <= high)
 
 
 def import_seconds():

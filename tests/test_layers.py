@@ -19,7 +19,9 @@ ROOMS = [
     "report",
     "cli",
 ]
-FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem in ROOMS)
+FILES = sorted(
+    path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem in ROOMS
+)
 
 
 def room_of(path):
@@ -40,7 +42,9 @@ def imported_rooms(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_room_imports_only_from_rooms_above_it(path):
     room = ROOMS.index(room_of(path))
-    wrong = [other for other in imported_rooms(path) if other in ROOMS and ROOMS.index(other) > room]
+    wrong = [
+        other for other in imported_rooms(path) if other in ROOMS and ROOMS.index(other) > room
+    ]
     assert not wrong, f"{path.name} imports from below: {wrong}"
 
 

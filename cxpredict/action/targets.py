@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cxpredict.errors import DataError
-from cxpredict.value._checks import common_index, in_range
+from cxpredict.value.checks import common_index, in_range
 from cxpredict.value.profit import break_even_probability, expected_gain
 
 

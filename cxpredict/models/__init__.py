@@ -1,0 +1,1 @@
+"""Churn and satisfaction models with calibrated probabilities."""

@@ -1,0 +1,259 @@
+"""Probability that a customer leaves: boosted trees, calibrated, with exact contributions."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_is_fitted
+
+from cxpredict.errors import ModelError
+from cxpredict.models.boosting import N_MEMBERS, fit_bag
+from cxpredict.models.calibration import Calibration, fit_calibration
+from cxpredict.models.columns import learn_columns
+from cxpredict.models.inputs import (
+    TrainingRows,
+    as_frame,
+    class_counts,
+    generator,
+    training_rows,
+)
+from cxpredict.models.resampling import validation_folds
+from cxpredict.models.state import expect_state, restore_shared, shared_state
+
+__all__ = ["ChurnModel"]
+
+Floats = npt.NDArray[np.float64]
+
+
+class ChurnModel(ClassifierMixin, BaseEstimator):
+    """Predict a calibrated probability of churn for each row.
+
+    Parameters
+    ----------
+    random_state : int, RandomState or None, default None
+        Seed. The same data and seed give the same predictions at any number of threads.
+    n_jobs : int or None, default None
+        Threads; None or −1 for every core.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,)
+        The two labels, sorted; the second is churn.
+    column_report_ : DataFrame
+        One row per column: column, kind, n_levels, n_missing, n_infinite, constant.
+    n_missing_target_ : int
+        Rows left out because their target is missing.
+    rounds_ : list of int
+        Boosting rounds of each member.
+    calibration_ : Calibration
+        The map from margin to probability; `calibration_.method` tells which one was chosen.
+    feature_names_in_ : ndarray of str
+        Names of the columns, if X had names.
+
+    Notes
+    -----
+    Three LightGBM classifiers of different tree size are averaged on the log-odds margin. The
+    number of rounds comes from inner folds that keep all rows of a customer together (index
+    level ``customer_id``), so that its rows at several dates never straddle folds; each
+    member is then refitted on all rows. Calibration (none, Platt, isotonic) is chosen by
+    cross-fitted log loss on the out-of-fold margins. Classes are never reweighted or resampled.
+    Validation inside `fit` is by customer, not by time: test on a later period.
+
+    Infinite values count as missing. Category levels unknown at fit count as missing, too;
+    `check_columns` counts them. A gap in a number that had none at fit is read as its median.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> X = pd.DataFrame({"calls": rng.poisson(2, 400), "plan": rng.choice(["a", "b"], 400)})
+    >>> y = rng.random(400) < np.where(X["calls"] > 2, 0.6, 0.1)
+    >>> model = ChurnModel(random_state=0).fit(X, y)
+    >>> risk = model.predict_proba(pd.DataFrame({"plan": ["a", "a"], "calls": [0, 5]}))[:, 1]
+    >>> bool(risk[0] < 0.3 < 0.5 < risk[1])
+    True
+    """
+
+    def __init__(self, *, random_state: Any = None, n_jobs: int | None = None) -> None:
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit members and calibration.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n, p)
+            Features: numbers, flags, categories, text of at most 100 distinct values.
+        y : array-like of shape (n,)
+            Two labels. Missing ones are left out of a Series and refused in an array.
+        sample_weight : array-like of shape (n,), optional
+            Weights of the rows, not negative.
+
+        Returns
+        -------
+        ChurnModel
+            The fitted model.
+
+        Raises
+        ------
+        ModelError
+            X and y do not have the same index, a column cannot be used, the target has other
+            than two classes, or fewer than two customers in one of them.
+        """
+        frame = as_frame(self, X, reset=True)
+        rows = training_rows(frame, y, sample_weight, source=X)
+        self.columns_, self.column_report_ = learn_columns(rows.X)
+        self.n_missing_target_ = rows.n_missing_target
+        positive = self._positive(rows)
+        rng = generator(self.random_state)
+        folds = validation_folds(
+            positive, rows.groups, n_members=N_MEMBERS, rng=rng, counts=class_counts(rows.y)
+        )
+        rate = float(np.average(positive, weights=rows.weight))
+        self.offset_ = float(np.log(rate / (1.0 - rate)))
+        self.bag_, margin = fit_bag(
+            self.columns_.encode(rows.X),
+            positive,
+            folds,
+            offset=np.full(len(positive), self.offset_),
+            weight=rows.weight,
+            categorical=self.columns_.categorical,
+            seed=int(rng.integers(2**30)),
+            n_jobs=self.n_jobs,
+        )
+        self.rounds_ = self.bag_.rounds
+        self.calibration_ = fit_calibration(
+            margin + self.offset_, positive, rows.groups, weight=rows.weight, rng=rng
+        )
+        return self
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Return the calibrated probability of each class, shape (n, 2), columns as `classes_`."""
+        margin = self.decision_function(X)
+        churn = self.calibration_.probability(margin)
+        return np.column_stack([1.0 - churn, churn])
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Return the more probable label of each row, shape (n,)."""
+        churn = self.predict_proba(X)[:, 1]
+        return np.asarray(self.classes_[(churn > 0.5).astype(np.intp)])
+
+    def decision_function(self, X: Any) -> Floats:
+        """Return the log-odds margin of churn before calibration, shape (n,)."""
+        matrix = self._matrix(X)
+        return self.bag_.margin(matrix, n_jobs=self.n_jobs) + self.offset_
+
+    def predict_interval(self, X: Any, *, level: float = 0.95) -> Floats:
+        """Return an interval for the probability of churn of each row.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n, p)
+            Features.
+        level : float, default .95
+            Confidence level, inside (0, 1).
+
+        Returns
+        -------
+        ndarray of float, shape (n, 2)
+            Low and high; the probability lies between.
+
+        Notes
+        -----
+        Says how surely the observed churn rate of customers *with this margin* is known, from
+        bootstrap samples of customers. It does not hold the uncertainty of the margin itself,
+        nor changes of the market between training and use.
+        """
+        margin = self.decision_function(X)
+        return self.calibration_.interval(margin, level=level)
+
+    def contributions(self, X: Any) -> tuple[Floats, float]:
+        """Split each margin into additive contributions of the columns.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n, p)
+            Features.
+
+        Returns
+        -------
+        tuple of (ndarray of float, float)
+            Values (n, p) in log-odds, columns as at fit, and the base they start from:
+            base + values.sum(axis=1) equals `decision_function`.
+
+        References
+        ----------
+        Lundberg et al. (2020), From local explanations to global understanding with explainable
+        AI for trees.
+        """
+        matrix = self._matrix(X)
+        values, base = self.bag_.contributions(matrix, n_jobs=self.n_jobs)
+        return values, base + self.offset_
+
+    def check_columns(self, X: Any) -> pd.DataFrame:
+        """Compare the columns of X with those at fit, without failing.
+
+        Returns
+        -------
+        DataFrame
+            One row per column of either side: column, status (present, missing, extra, changed),
+            kind, n_missing, n_infinite, n_unseen (values of a level unknown at fit).
+        """
+        check_is_fitted(self)
+        return self.columns_.check(as_frame(self, X, reset=False))
+
+    def to_state(self) -> dict[str, Any]:
+        """Return the fitted model as JSON-able dict; `from_state` rebuilds it bit for bit."""
+        check_is_fitted(self)
+        return {
+            "model": "ChurnModel",
+            "classes": self.classes_.tolist(),
+            **shared_state(self),
+            "calibration": self.calibration_.to_state(),
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """Rebuild a fitted model from `to_state`.
+
+        Raises
+        ------
+        ModelError
+            The state belongs to another kind of model.
+        """
+        expect_state(state, "ChurnModel")
+        model = cls(random_state=state["random_state"], n_jobs=state["n_jobs"])
+        model.classes_ = np.array(state["classes"])
+        restore_shared(model, state)
+        model.rounds_ = model.bag_.rounds
+        model.calibration_ = Calibration.from_state(state["calibration"])
+        return model
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        tags.classifier_tags.multi_class = False
+        return tags
+
+    def _matrix(self, X: Any) -> Floats:
+        check_is_fitted(self)
+        return self.columns_.encode(as_frame(self, X, reset=False))
+
+    def _positive(self, rows: TrainingRows) -> Floats:
+        check_classification_targets(rows.y)
+        kind = type_of_target(rows.y, input_name="y")
+        self.classes_ = np.unique(rows.y)
+        if len(self.classes_) != 2:
+            raise ModelError(
+                "Only binary classification is supported. The type of the target is "
+                f"{kind} with {len(self.classes_)} class(es) ({class_counts(rows.y)}); "
+                "churn needs both classes."
+            )
+        return np.asarray(rows.y == self.classes_[1], dtype=np.float64)

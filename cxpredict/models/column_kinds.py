@@ -1,0 +1,84 @@
+"""Recognise what a column holds, and read it as numbers or as levels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+__all__ = ["as_levels", "as_numbers", "recognise", "unfit_category"]
+
+Floats = npt.NDArray[np.float64]
+
+MAX_TEXT_LEVELS = 100
+"""Text with more distinct values than this is no category but free text or an id."""
+MAX_CATEGORY_LEVELS = 1000
+"""A `category` dtype is the user's own declaration and may have more levels."""
+NUMERIC_TEXT_LEVELS = 20
+"""Text of which (almost) all values are numbers is refused above this many distinct values."""
+_TIMES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period"}
+_NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal"}
+
+
+def recognise(values: pd.Series) -> str:
+    """Return the kind of a column, or a phrase that says why it has none."""
+    dtype = values.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return "category"
+    if pd.api.types.is_bool_dtype(dtype):
+        return "flag"
+    if pd.api.types.is_complex_dtype(dtype):
+        return "holds complex numbers: split them into two columns"
+    if pd.api.types.is_numeric_dtype(dtype):
+        return "number"
+    found = pd.api.types.infer_dtype(values, skipna=True)
+    if found in _TIMES:
+        return "holds dates or times: use the days between it and as_of instead"
+    if found == "boolean":
+        return "flag"
+    if found in _NUMBERS:
+        return "number"
+    if found in ("string", "empty"):
+        return "category"
+    return f"holds mixed values ({found}): convert it to numbers or to text"
+
+
+def unfit_category(values: pd.Series) -> str:
+    """Return a phrase that says why text is no category, or nothing."""
+    declared = isinstance(values.dtype, pd.CategoricalDtype)
+    if not declared and recognise(values) != "category":
+        return ""
+    n_levels = int(values.nunique())
+    limit = MAX_CATEGORY_LEVELS if declared else MAX_TEXT_LEVELS
+    if not declared and n_levels > NUMERIC_TEXT_LEVELS:
+        levels = pd.Series(values.dropna().unique(), dtype=object)
+        if pd.to_numeric(levels, errors="coerce").notna().mean() >= 0.9:
+            return "holds numbers as text: convert it with pd.to_numeric(column, errors='coerce')"
+    if n_levels > limit:
+        return (
+            f"has {n_levels:,} distinct text values (at most {limit} make a category): drop it if "
+            "it is an id or free text, else group rare values"
+        )
+    return ""
+
+
+def as_numbers(values: pd.Series) -> Floats:
+    """Return numbers or flags as float64, gaps as NaN."""
+    return np.array(values.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
+
+
+def as_levels(values: pd.Series) -> tuple[npt.NDArray[np.intp], list[str]]:
+    """Return the position of each value in a list of spelled levels (−1 for gaps), and the list.
+
+    3, 3.0 and "3" are spelled alike, whatever the dtype was.
+    """
+    codes, levels = pd.factorize(values)
+    return np.asarray(codes, dtype=np.intp), [_spell(level) for level in levels]
+
+
+def _spell(level: Any) -> str:
+    if isinstance(level, float | np.floating) and float(level).is_integer():
+        return str(int(level))
+    return str(level)

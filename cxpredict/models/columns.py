@@ -1,0 +1,258 @@
+"""What a model knows about the columns it was fitted on, and how it reads others.
+
+At fit every column is recognised as number, flag or category, or refused by name. At prediction
+columns are aligned by name and read with the stored levels, never by position.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cxpredict.errors import ModelError
+from cxpredict.models.column_kinds import as_levels, as_numbers, recognise, unfit_category
+
+__all__ = ["Column", "ColumnPlan", "learn_columns"]
+
+Floats = npt.NDArray[np.float64]
+Kind = Literal["number", "flag", "category"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column as it was at fit.
+
+    Parameters
+    ----------
+    name : str
+        The user's name of the column.
+    kind : {"number", "flag", "category"}
+        How its values are read.
+    levels : tuple of str
+        Sorted levels of a category.
+    fill : float or None
+        Median of a number without gaps at fit; stands in for a gap at prediction, because
+        LightGBM would read it as zero. None if the column had gaps, or is a category.
+    """
+
+    name: str
+    kind: Kind
+    levels: tuple[str, ...] = ()
+    fill: float | None = None
+
+    def read(self, values: pd.Series) -> tuple[Floats, int, int]:
+        """Read values as float64: numbers, 0/1, or positions in `levels`; gaps as NaN.
+
+        Returns
+        -------
+        tuple of (ndarray of float, int, int)
+            Codes, number of infinite values, number of values whose level is unknown.
+        """
+        if self.kind == "category":
+            positions, spelled = as_levels(values)
+            known = {level: float(i) for i, level in enumerate(self.levels)}
+            # Position −1, a gap, takes the last entry.
+            codes = np.array([*(known.get(level, np.nan) for level in spelled), np.nan])[positions]
+            return codes, 0, int((np.isnan(codes) & (positions >= 0)).sum())
+        kind = recognise(values)
+        if kind == "category" and values.notna().any():
+            raise ModelError(
+                f"Column {self.name!r} was a {self.kind} at fit and is text now. "
+                "Convert it, for example with pd.to_numeric(column, errors='coerce')."
+            )
+        if kind not in ("number", "flag", "category"):
+            raise ModelError(f"Column {self.name!r} was a {self.kind} at fit and now {kind}.")
+        numbers = as_numbers(values)
+        infinite = np.isinf(numbers)
+        numbers[infinite] = np.nan
+        return numbers, int(infinite.sum()), 0
+
+
+@dataclass(frozen=True)
+class ColumnPlan:
+    """The columns of a fitted model, in order.
+
+    Parameters
+    ----------
+    columns : tuple of Column
+        One entry per column of the training frame.
+    """
+
+    columns: tuple[Column, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns in order."""
+        return [column.name for column in self.columns]
+
+    @property
+    def categorical(self) -> list[int]:
+        """Positions of the categories."""
+        return [i for i, column in enumerate(self.columns) if column.kind == "category"]
+
+    def encode(self, X: pd.DataFrame) -> Floats:
+        """Read a frame by column name.
+
+        Parameters
+        ----------
+        X : DataFrame
+            Columns in any order; extra columns are ignored.
+
+        Returns
+        -------
+        ndarray of float, shape (len(X), number of columns)
+            Numbers, flags as 0/1, categories as positions in their levels; gaps, infinite
+            values and unknown levels as NaN, gaps in columns complete at fit as their median.
+
+        Raises
+        ------
+        ModelError
+            A column is missing, duplicated, or holds something other than at fit.
+        """
+        X = self._aligned(X)
+        matrix = np.empty((len(X), len(self.columns)))
+        for i, column in enumerate(self.columns):
+            codes, _, _ = column.read(X.iloc[:, i])
+            if column.fill is not None:
+                codes[np.isnan(codes)] = column.fill
+            matrix[:, i] = codes
+        return matrix
+
+    def check(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Compare a frame with the columns known from fit, without failing.
+
+        Returns
+        -------
+        DataFrame
+            One row per column of either side: column, status (present, missing, extra, changed),
+            kind at fit, n_missing, n_infinite, n_unseen.
+        """
+        names = _names(X)
+        rows: list[tuple[str, str, str, int, int, int]] = []
+        for column in self.columns:
+            if column.name not in names:
+                rows.append((column.name, "missing", column.kind, 0, 0, 0))
+                continue
+            values = X.iloc[:, names.index(column.name)]
+            gaps = int(values.isna().sum())
+            try:
+                _, infinite, unseen = column.read(values)
+            except ModelError:
+                rows.append((column.name, "changed", column.kind, gaps, 0, 0))
+            else:
+                rows.append((column.name, "present", column.kind, gaps, infinite, unseen))
+        known = set(self.names)
+        rows += [(name, "extra", "", 0, 0, 0) for name in names if name not in known]
+        header = ["column", "status", "kind", "n_missing", "n_infinite", "n_unseen"]
+        return pd.DataFrame(rows, columns=header)
+
+    def to_state(self) -> list[dict[str, Any]]:
+        """Return the plan as lists, strings and numbers."""
+        return [{**asdict(column), "levels": list(column.levels)} for column in self.columns]
+
+    @classmethod
+    def from_state(cls, state: list[dict[str, Any]]) -> ColumnPlan:
+        """Rebuild a plan from `to_state`."""
+        return cls(tuple(Column(**{**entry, "levels": tuple(entry["levels"])}) for entry in state))
+
+    def _aligned(self, X: pd.DataFrame) -> pd.DataFrame:
+        names = _unique_names(X)
+        position = {name: i for i, name in enumerate(names)}
+        missing = [name for name in self.names if name not in position]
+        if missing:
+            raise ModelError(
+                f"{len(missing)} of the {len(self.columns)} columns known from fit are missing: "
+                f"{_some(missing)}. Add them (with missing values if they are unknown); "
+                "renamed columns need their old name back."
+            )
+        if names == self.names:
+            return X
+        return X.iloc[:, [position[name] for name in self.names]]
+
+
+def learn_columns(X: pd.DataFrame) -> tuple[ColumnPlan, pd.DataFrame]:
+    """Recognise the columns of a training frame.
+
+    Parameters
+    ----------
+    X : DataFrame
+        Numbers, flags, categories and text with few distinct values, nullable or not.
+
+    Returns
+    -------
+    tuple of (ColumnPlan, DataFrame)
+        The plan, and a report with one row per column: column, kind, n_levels (distinct values
+        of a category), n_missing, n_infinite, constant.
+
+    Raises
+    ------
+    ModelError
+        Names every column that cannot be used, and how to mend it: duplicated names, dates,
+        numbers as text, ids and free text, mixed objects.
+
+    Examples
+    --------
+    >>> X = pd.DataFrame({"plan": ["basic", "gold", None], "calls": [1, 2, 4]})
+    >>> plan, report = learn_columns(X)
+    >>> report[["column", "kind", "n_missing"]].values.tolist()
+    [['plan', 'category', 1], ['calls', 'number', 0]]
+    >>> plan.encode(pd.DataFrame({"calls": [3], "plan": ["gold"]})).tolist()
+    [[1.0, 3.0]]
+    """
+    names = _unique_names(X)
+    if not names:
+        raise ModelError("0 feature(s) (the training frame has no columns): add features.")
+    columns, report, refused = [], [], []
+    for i, name in enumerate(names):
+        values = X.iloc[:, i]
+        kind = recognise(values)
+        reason = kind if kind not in ("number", "flag", "category") else unfit_category(values)
+        if reason:
+            refused.append(f"{name!r} {reason}")
+            continue
+        column, row = _learn(name, kind, values)
+        columns.append(column)
+        report.append(row)
+    if refused:
+        raise ModelError(f"{len(refused)} column(s) cannot be used: {_some(refused, sep='; ')}.")
+    header = ["column", "kind", "n_levels", "n_missing", "n_infinite", "constant"]
+    return ColumnPlan(tuple(columns)), pd.DataFrame(report, columns=header)
+
+
+def _learn(name: str, kind: str, values: pd.Series) -> tuple[Column, tuple[Any, ...]]:
+    gaps = int(values.isna().sum())
+    if kind == "category":
+        levels = tuple(sorted(set(as_levels(values)[1])))
+        row = (name, kind, len(levels), gaps, 0, len(levels) < 2)
+        return Column(name, "category", levels), row
+    column = Column(name, "flag" if kind == "flag" else "number")
+    numbers, infinite, _ = column.read(values)
+    known = numbers[~np.isnan(numbers)]
+    if len(known) == len(numbers) and len(known):
+        column = Column(name, column.kind, (), float(np.median(known)))
+    constant = len(known) == 0 or bool(known.min() == known.max())
+    return column, (name, kind, 0, gaps, infinite, constant)
+
+
+def _names(X: pd.DataFrame) -> list[str]:
+    return [str(name) for name in X.columns]
+
+
+def _unique_names(X: pd.DataFrame) -> list[str]:
+    names = _names(X)
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise ModelError(
+            f"Column names must be unique; {len(twice)} occur more than once: {_some(twice)}. "
+            "Rename or drop the duplicates."
+        )
+    return names
+
+
+def _some(items: list[str], sep: str = ", ") -> str:
+    shown = sep.join(items[:5])
+    return shown if len(items) <= 5 else f"{shown} and {len(items) - 5} more"

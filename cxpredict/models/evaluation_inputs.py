@@ -1,0 +1,109 @@
+"""What the evaluation accepts: outcomes, probabilities, scores, weights and groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cxpredict.errors import ModelError
+from cxpredict.models.resampling import customer_groups
+
+__all__ = ["aligned", "distributions", "events", "floats", "probabilities"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.intp]
+
+
+def aligned(
+    y: Any, p: Any, n: int, n_predictions: int, groups: Any, weights: Any
+) -> tuple[Floats, Ints]:
+    """Check lengths and indexes; return weights and customers of the rows."""
+    if n != n_predictions:
+        raise ModelError(f"y has {n:,} rows and p {n_predictions:,}; they must be the same rows.")
+    if n == 0:
+        raise ModelError("There are 0 rows to evaluate.")
+    labelled = [
+        table.index
+        for table in (y, p, weights, groups)
+        if isinstance(table, pd.Series | pd.DataFrame)
+    ]
+    if any(not index.equals(labelled[0]) for index in labelled[1:]):
+        raise ModelError(
+            "y, p, weights and groups must have the same index in the same order; "
+            "align them with .loc[y.index]."
+        )
+    weight = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
+    bad = int((~np.isfinite(weight) | (weight < 0)).sum())
+    if weight.shape != (n,) or bad or not weight.any():
+        raise ModelError(
+            f"weights must be {n:,} numbers, not negative, not all zero; got shape "
+            f"{weight.shape} with {bad:,} bad values."
+        )
+    if groups is None:
+        return weight, customer_groups(y, p, n_rows=n)
+    if len(groups) != n:
+        raise ModelError(f"groups has {len(groups):,} rows and y {n:,}.")
+    codes, _ = pd.factorize(np.asarray(groups), use_na_sentinel=False)
+    return weight, np.asarray(codes, dtype=np.intp)
+
+
+def probabilities(p: Any) -> Floats:
+    """Return one probability per row, each in [0, 1]."""
+    values = floats(p, "p")
+    if values.ndim != 1:
+        raise ModelError(
+            f"p must be one probability per row; got shape {values.shape}. Pass the column of the "
+            "event, model.predict_proba(X)[:, 1]."
+        )
+    bad = int((~((values >= 0.0) & (values <= 1.0))).sum())
+    if bad:
+        raise ModelError(
+            f"p: {bad:,} of {len(values):,} values are missing or outside [0, 1]; pass calibrated "
+            "probabilities, not margins or percentages."
+        )
+    return values
+
+
+def events(y: Any) -> Floats:
+    """Return 1 where the outcome is the larger of two labels, else 0."""
+    values = pd.Series(np.asarray(y).ravel() if not isinstance(y, pd.Series) else y.to_numpy())
+    missing = int(values.isna().sum())
+    if missing:
+        raise ModelError(
+            f"y: {missing:,} of {len(values):,} outcomes are missing; drop those rows."
+        )
+    labels, counts = np.unique(values.to_numpy(), return_counts=True)
+    if len(labels) != 2:
+        shown = ", ".join(f"{c:,}" for c in counts[:5])
+        raise ModelError(
+            f"y must have exactly two outcomes; got {len(labels)} (rows per outcome: {shown})."
+        )
+    return np.asarray(values.to_numpy() == labels[1], dtype=np.float64)
+
+
+def distributions(proba: Any, n_levels: int) -> Floats:
+    """Return one distribution per row, shape (n, n_levels)."""
+    share = floats(proba, "proba")
+    if share.ndim != 2 or share.shape[1] != n_levels:
+        raise ModelError(
+            f"proba must have one column per level ({n_levels}); got shape {share.shape}."
+        )
+    bad = int((~(share >= 0.0).all(axis=1) | (np.abs(share.sum(axis=1) - 1.0) > 1e-6)).sum())
+    if bad:
+        raise ModelError(
+            f"proba: {bad:,} of {len(share):,} rows are missing, negative or do not sum to 1."
+        )
+    return share
+
+
+def floats(values: Any, name: str) -> Floats:
+    """Return numbers as float64, gaps as NaN."""
+    try:
+        if isinstance(values, pd.Series | pd.DataFrame):
+            return np.asarray(values.to_numpy(dtype=np.float64, na_value=np.nan))
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{name} must hold numbers only: {type(error).__name__}.") from None

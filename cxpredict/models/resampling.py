@@ -1,0 +1,154 @@
+"""Folds and bootstrap samples that keep all rows of a customer together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cxpredict.errors import ModelError
+
+__all__ = ["bootstrap_counts", "customer_groups", "grouped_folds", "validation_folds"]
+
+MANY_ROWS = 20_000
+
+Ints = npt.NDArray[np.intp]
+Floats = npt.NDArray[np.float64]
+
+
+def customer_groups(*tables: Any, n_rows: int) -> Ints:
+    """Give every row the number of its customer.
+
+    Parameters
+    ----------
+    *tables : object
+        Frames or series; the first whose index has a level ``customer_id`` decides.
+    n_rows : int
+        Number of rows; without such an index every row is a customer of its own.
+
+    Returns
+    -------
+    ndarray of int, shape (n_rows,)
+        Codes 0, 1, … in order of first appearance.
+
+    Examples
+    --------
+    >>> index = pd.MultiIndex.from_tuples([("a", 1), ("b", 1), ("a", 2)],
+    ...                                   names=["customer_id", "as_of"])
+    >>> customer_groups(pd.Series([0, 1, 0], index=index), n_rows=3).tolist()
+    [0, 1, 0]
+    """
+    for table in tables:
+        index = getattr(table, "index", None)
+        if isinstance(index, pd.Index) and "customer_id" in index.names:
+            codes, _ = pd.factorize(index.get_level_values("customer_id"), use_na_sentinel=False)
+            return np.asarray(codes, dtype=np.intp)
+    return np.arange(n_rows, dtype=np.intp)
+
+
+def grouped_folds(
+    y: npt.NDArray[Any], groups: Ints, *, n_folds: int, rng: np.random.Generator
+) -> Ints:
+    """Deal customers into folds, balanced by target and by number of rows.
+
+    Parameters
+    ----------
+    y : ndarray of numbers, shape (n,)
+        Target; customers are ordered by the mean of theirs before they are dealt out.
+    groups : ndarray of int, shape (n,)
+        Customer of each row. All rows of a customer (at whatever date) get the same fold.
+    n_folds : int
+        Number of folds, at least 2.
+    rng : numpy.random.Generator
+        Breaks ties between customers.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+        Fold 0 … n_folds − 1 of each row.
+
+    Examples
+    --------
+    >>> y, groups = np.array([0, 0, 1, 1, 0, 1]), np.array([0, 0, 1, 1, 2, 3])
+    >>> fold = grouped_folds(y, groups, n_folds=2, rng=np.random.default_rng(0))
+    >>> fold[0] == fold[1], fold[2] == fold[3]
+    (np.True_, np.True_)
+    """
+    _, codes = np.unique(groups, return_inverse=True)
+    size = np.bincount(codes)
+    mean = np.bincount(codes, weights=y) / size
+    order = np.lexsort((rng.random(len(size)), size, mean))
+    fold_of_group = np.empty(len(size), dtype=np.intp)
+    fold_of_group[order] = np.arange(len(size)) % n_folds
+    return fold_of_group[codes]
+
+
+def validation_folds(
+    event: Floats, groups: Ints, *, n_members: int, rng: np.random.Generator, counts: str
+) -> list[Ints]:
+    """Deal customers into inner validation folds, anew for each member of a bag.
+
+    Parameters
+    ----------
+    event : ndarray of {0., 1.}, shape (n,)
+        Outcome; each fold gets its share of both.
+    groups : ndarray of int, shape (n,)
+        Customer of each row.
+    n_members : int
+        Number of divisions to make.
+    rng : numpy.random.Generator
+        Source of the divisions.
+    counts : str
+        Rows per class, for the message.
+
+    Returns
+    -------
+    list of ndarray of int, each of shape (n,)
+        Fold of each row: 5 folds, 3 from 20,000 rows on, fewer if an outcome is rarer than that.
+
+    Raises
+    ------
+    ModelError
+        An outcome occurs for fewer than two customers.
+    """
+    customers = min(len(np.unique(groups[event == label])) for label in (0.0, 1.0))
+    if customers < 2:
+        raise ModelError(
+            "Each of the two outcomes needs at least 2 customers to validate on; rows per class: "
+            f"{counts}."
+        )
+    n_folds = min(3 if len(event) >= MANY_ROWS else 5, customers)
+    return [grouped_folds(event, groups, n_folds=n_folds, rng=rng) for _ in range(n_members)]
+
+
+def bootstrap_counts(groups: Ints, *, n_draws: int, rng: np.random.Generator) -> Iterator[Floats]:
+    """Draw customers with replacement; yield how often each row is in the sample.
+
+    Parameters
+    ----------
+    groups : ndarray of int, shape (n,)
+        Customer of each row.
+    n_draws : int
+        Number of bootstrap samples.
+    rng : numpy.random.Generator
+        Source of the draws.
+
+    Yields
+    ------
+    ndarray of float, shape (n,)
+        Multiplicity of each row; equal for all rows of a customer.
+
+    Examples
+    --------
+    >>> counts = next(bootstrap_counts(np.array([0, 0, 1]), n_draws=1,
+    ...                                rng=np.random.default_rng(0)))
+    >>> counts[0] == counts[1]
+    np.True_
+    """
+    unique, codes = np.unique(groups, return_inverse=True)
+    for _ in range(n_draws):
+        picked = rng.integers(0, len(unique), size=len(unique))
+        yield np.bincount(picked, minlength=len(unique)).astype(np.float64)[codes]

@@ -1,0 +1,292 @@
+"""Distribution of a customer's next score over the levels of its scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import logit
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from cxpredict.models.boosting import N_MEMBERS, Bag, fit_bag
+from cxpredict.models.calibration import Calibration, fit_calibration
+from cxpredict.models.columns import learn_columns
+from cxpredict.models.inputs import (
+    TrainingRows,
+    as_frame,
+    class_counts,
+    generator,
+    training_rows,
+)
+from cxpredict.models.resampling import validation_folds
+from cxpredict.models.scale import checked_scale, score_codes
+from cxpredict.models.state import expect_state, restore_shared, shared_state
+
+__all__ = ["SatisfactionModel"]
+
+Floats = npt.NDArray[np.float64]
+
+
+class SatisfactionModel(ClassifierMixin, BaseEstimator):
+    """Predict the distribution of a score, and the probability that it is low.
+
+    Parameters
+    ----------
+    levels : sequence of numbers or None, default None
+        Levels of the scale, ascending: ``range(11)`` for NPS, ``[1, 2, 3, 4, 5]`` for CSAT.
+        None takes the distinct values of y.
+    low_at_most : number or None, default None
+        Scores up to this level are low: 6 for NPS (detractors), 2 for CSAT. None takes the lower
+        half of the levels.
+    random_state : int, RandomState or None, default None
+        Seed. The same data and seed give the same predictions at any number of threads.
+    n_jobs : int or None, default None
+        Threads; None or −1 for every core.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (K,)
+        Levels, ascending.
+    low_at_most_ : number
+        Highest level that is low.
+    column_report_ : DataFrame
+        One row per column: column, kind, n_levels, n_missing, n_infinite, constant.
+    n_missing_target_ : int
+        Rows left out because they have no score.
+    calibrations_ : list of Calibration
+        One map per threshold between two levels.
+
+    Notes
+    -----
+    Ordinal by construction: one bag of boosters answers "is the score above level k?" for every
+    row and every k at once, with k as a feature in which the answer may only fall. Each threshold
+    is calibrated by itself on out-of-fold margins; should two calibrated thresholds cross, the
+    one further from the low threshold gives way, so that P(low) is always the calibrated one.
+    Customers never straddle inner folds. Those who do not answer surveys are not in y: weight
+    the answers (`sample_weight`) when answering depends on satisfaction.
+
+    References
+    ----------
+    Frank, Hall (2001), A simple approach to ordinal classification.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> wait = rng.integers(0, 10, 400)
+    >>> score = np.clip(5 - wait // 3 + rng.integers(-1, 2, 400), 1, 5)
+    >>> X = pd.DataFrame({"wait_minutes": wait})
+    >>> model = SatisfactionModel(levels=[1, 2, 3, 4, 5], low_at_most=2, random_state=0)
+    >>> low = model.fit(X, score).low_score_probability(pd.DataFrame({"wait_minutes": [0, 9]}))
+    >>> bool(low[0] < 0.1 < 0.5 < low[1])
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        levels: Sequence[Any] | None = None,
+        low_at_most: Any = None,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.levels = levels
+        self.low_at_most = low_at_most
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit members and one calibration per threshold.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n, p)
+            Features: numbers, flags, categories, text of at most 100 distinct values.
+        y : array-like of shape (n,)
+            Scores among `levels`. Missing ones are left out of a Series and refused in an array.
+        sample_weight : array-like of shape (n,), optional
+            Weights of the rows, not negative.
+
+        Returns
+        -------
+        SatisfactionModel
+            The fitted model.
+
+        Raises
+        ------
+        ModelError
+            X and y do not have the same index, a column cannot be used, a score is not among the
+            levels, or fewer than two customers gave a low, or another, score.
+        """
+        frame = as_frame(self, X, reset=True)
+        rows = training_rows(frame, y, sample_weight, source=X)
+        self.columns_, self.column_report_ = learn_columns(rows.X)
+        self.n_missing_target_ = rows.n_missing_target
+        check_classification_targets(rows.y)
+        given = np.unique(rows.y) if self.levels is None else np.array(list(self.levels))
+        self.classes_, self.low_at_most_ = checked_scale(given, self.low_at_most)
+        code = score_codes(rows.y, self.classes_)
+        low = (code <= self._low_position).astype(np.float64)
+        rng = generator(self.random_state)
+        folds = validation_folds(
+            low, rows.groups, n_members=N_MEMBERS, rng=rng, counts=class_counts(rows.y)
+        )
+        above = (code[:, None] > np.arange(len(self.classes_) - 1)).astype(np.float64)
+        margin = self._fit_bag(rows, above, folds, seed=int(rng.integers(2**30)))
+        self.calibrations_ = [
+            fit_calibration(
+                margin[:, k],
+                above[:, k],
+                rows.groups,
+                weight=rows.weight,
+                rng=rng,
+                with_draws=k == self._low_position,
+            )
+            for k in range(above.shape[1])
+        ]
+        return self
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Return the probability of each level, shape (n, K), columns as `classes_`."""
+        matrix = self._matrix(X)
+        low = self._low_position
+        above = np.empty((len(matrix), len(self.classes_) - 1))
+        for k, calibration in enumerate(self.calibrations_):
+            above[:, k] = calibration.probability(self._margin_above(matrix, k))
+        above[:, low:] = np.minimum.accumulate(above[:, low:], axis=1)
+        above[:, : low + 1] = np.maximum.accumulate(above[:, low::-1], axis=1)[:, ::-1]
+        at_least = np.column_stack([np.ones(len(matrix)), above, np.zeros(len(matrix))])
+        return at_least[:, :-1] - at_least[:, 1:]
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Return the most probable level of each row, shape (n,)."""
+        probability = self.predict_proba(X)
+        return np.asarray(self.classes_[np.argmax(probability, axis=1)])
+
+    def expected_score(self, X: Any) -> Floats:
+        """Return the mean of the predicted distribution, in points of the scale, shape (n,)."""
+        probability = self.predict_proba(X)
+        return np.asarray(probability @ self.classes_.astype(np.float64))
+
+    def low_score_probability(self, X: Any) -> Floats:
+        """Return the probability of a score up to `low_at_most_`, shape (n,)."""
+        margin = -self.decision_function(X)
+        return 1.0 - self.calibrations_[self._low_position].probability(margin)
+
+    def predict_interval(self, X: Any, *, level: float = 0.95) -> Floats:
+        """Return low and high of the probability of a low score of each row, shape (n, 2).
+
+        See `ChurnModel.predict_interval`; `low_score_probability` lies between.
+        """
+        margin = -self.decision_function(X)
+        above = self.calibrations_[self._low_position].interval(margin, level=level)
+        return 1.0 - above[:, ::-1]
+
+    def decision_function(self, X: Any) -> Floats:
+        """Return the log-odds margin of a *low* score before calibration, shape (n,)."""
+        matrix = self._matrix(X)
+        return -self._margin_above(matrix, self._low_position)
+
+    def contributions(self, X: Any) -> tuple[Floats, float]:
+        """Split the margin of a low score into additive contributions of the columns.
+
+        See `ChurnModel.contributions`: base + values.sum(axis=1) equals `decision_function`.
+        """
+        matrix = self._matrix(X)
+        held = _with_threshold(matrix, self._low_position)
+        values, base = self.low_bag_.contributions(held, n_jobs=self.n_jobs)
+        return -values[:, :-1], -(base + self.offset_)
+
+    def check_columns(self, X: Any) -> pd.DataFrame:
+        """Compare the columns of X with those at fit; see `ChurnModel.check_columns`."""
+        check_is_fitted(self)
+        return self.columns_.check(as_frame(self, X, reset=False))
+
+    def to_state(self) -> dict[str, Any]:
+        """Return the fitted model as JSON-able dict; `from_state` rebuilds it bit for bit."""
+        check_is_fitted(self)
+        return {
+            "model": "SatisfactionModel",
+            "levels": self.classes_.tolist(),
+            "low_at_most": self.classes_[self._low_position].item(),
+            **shared_state(self),
+            "calibrations": [calibration.to_state() for calibration in self.calibrations_],
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """Rebuild a fitted model from `to_state`.
+
+        Raises
+        ------
+        ModelError
+            The state belongs to another kind of model.
+        """
+        expect_state(state, "SatisfactionModel")
+        names = ("levels", "low_at_most", "random_state", "n_jobs")
+        model = cls(**{name: state[name] for name in names})
+        model.classes_, model.low_at_most_ = checked_scale(
+            np.array(state["levels"]), state["low_at_most"]
+        )
+        restore_shared(model, state)
+        model.calibrations_ = [Calibration.from_state(entry) for entry in state["calibrations"]]
+        model.low_bag_ = model._bag_at_low()
+        return model
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        return tags
+
+    @property
+    def _low_position(self) -> int:
+        return int(np.flatnonzero(self.classes_ == self.low_at_most_)[0])
+
+    def _matrix(self, X: Any) -> Floats:
+        check_is_fitted(self)
+        return self.columns_.encode(as_frame(self, X, reset=False))
+
+    def _margin_above(self, matrix: Floats, threshold: int) -> Floats:
+        """Log-odds of a score above a threshold; for the low one from the trees held at it."""
+        bag = self.low_bag_ if threshold == self._low_position else self.bag_
+        expanded = _with_threshold(matrix, threshold)
+        return bag.margin(expanded, n_jobs=self.n_jobs) + self.offset_
+
+    def _fit_bag(
+        self, rows: TrainingRows, above: Floats, folds: list[npt.NDArray[np.intp]], *, seed: int
+    ) -> Floats:
+        """Fit the members on each row at each threshold; return out-of-fold margins (n, K − 1)."""
+        n, n_thresholds = above.shape
+        matrix = np.repeat(self.columns_.encode(rows.X), n_thresholds, axis=0)
+        rate = float(np.average(above.mean(axis=1), weights=rows.weight))
+        self.offset_ = float(logit(rate))
+        self.bag_, margin = fit_bag(
+            np.column_stack([matrix, np.tile(np.arange(n_thresholds), n)]),
+            above.ravel(),
+            [np.repeat(fold, n_thresholds) for fold in folds],
+            offset=np.full(n * n_thresholds, self.offset_),
+            weight=np.repeat(rows.weight, n_thresholds),
+            categorical=self.columns_.categorical,
+            seed=seed,
+            settings={
+                "monotone_constraints": [0] * matrix.shape[1] + [-1],
+                # Answers about one row are not independent: a leaf needs more of them.
+                "min_data_in_leaf": int(np.clip(n // 20, 2, 30)) * max(1, n_thresholds // 2),
+            },
+            n_jobs=self.n_jobs,
+        )
+        self.low_bag_ = self._bag_at_low()
+        return margin.reshape(n, n_thresholds) + self.offset_
+
+    def _bag_at_low(self) -> Bag:
+        return self.bag_.held(feature=self.n_features_in_, value=float(self._low_position))
+
+
+def _with_threshold(matrix: Floats, threshold: int) -> Floats:
+    return np.column_stack([matrix, np.full(len(matrix), float(threshold))])

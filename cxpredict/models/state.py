@@ -1,0 +1,46 @@
+"""What the fitted models store in common, as strings, numbers and lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxpredict.errors import ModelError
+from cxpredict.models.boosting import Bag
+from cxpredict.models.columns import ColumnPlan
+
+__all__ = ["expect_state", "restore_shared", "shared_state"]
+
+
+def shared_state(model: Any) -> dict[str, Any]:
+    """Return columns, members and settings of a fitted model as JSON-able dict."""
+    return {
+        "random_state": model.random_state if isinstance(model.random_state, int) else None,
+        "n_jobs": model.n_jobs,
+        "named": hasattr(model, "feature_names_in_"),
+        "columns": model.columns_.to_state(),
+        "column_report": model.column_report_.to_dict(orient="list"),
+        "n_missing_target": model.n_missing_target_,
+        "offset": model.offset_,
+        "boosters": model.bag_.to_state(),
+    }
+
+
+def restore_shared(model: Any, state: dict[str, Any]) -> None:
+    """Set the fitted attributes of a model from `shared_state`."""
+    model.columns_ = ColumnPlan.from_state(state["columns"])
+    model.n_features_in_ = len(model.columns_.columns)
+    if state["named"]:
+        model.feature_names_in_ = np.array(model.columns_.names, dtype=object)
+    model.column_report_ = pd.DataFrame(state["column_report"])
+    model.n_missing_target_ = state["n_missing_target"]
+    model.offset_ = state["offset"]
+    model.bag_ = Bag.from_state(state["boosters"])
+
+
+def expect_state(state: dict[str, Any], name: str) -> None:
+    """Raise ModelError unless the state was written by the model of this name."""
+    if state.get("model") != name:
+        raise ModelError(f"Expected the state of a {name}; got that of {state.get('model')!r}.")

@@ -57,7 +57,8 @@ def train(config: ConfigFile) -> None:
     for model, place in run.summary().items():
         _print(f"{model}: {place}")
     _print(f"report: {report}")
-    _print(f"all runs: mlflow ui --backend-store-uri {run.tracking_uri}")
+    _print(f"all runs: {sys.executable} -m mlflow ui --backend-store-uri {run.tracking_uri}")
+    _print("          then open http://127.0.0.1:5000/#/experiments?workflowType=machine_learning")
 
 
 @app.command()

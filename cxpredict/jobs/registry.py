@@ -10,30 +10,32 @@ import pandas as pd
 
 from cxpredict.errors import ModelError
 from cxpredict.jobs.bundle import Bundle
-from cxpredict.jobs.tracking import Store, quiet
+from cxpredict.jobs.results import TrainedModel
+from cxpredict.jobs.tracking import Store, describe, quiet
 
 
-def register(store: Store, bundle: Bundle, X: pd.DataFrame) -> tuple[str, str]:
+def register(store: Store, trained: TrainedModel, X: pd.DataFrame) -> tuple[str, str, str]:
     """Log a bundle to the active run as a pyfunc model and register it.
 
     Parameters
     ----------
     store : Store
         Where.
-    bundle : Bundle
-        The model.
+    trained : TrainedModel
+        The model with its evidence, which describes the version.
     X : DataFrame
         Features it was trained on: their names and kinds make the signature.
 
     Returns
     -------
-    version, alias : str
-        Alias ``champion`` if the name has none yet, else ``challenger``.
+    version, alias, digest : str
+        Alias ``champion`` if the name has none yet, else ``challenger``; SHA-256 of the bundle.
     """
     import mlflow
 
     from cxpredict import __version__
 
+    bundle, client = trained.bundle, store.client
     with TemporaryDirectory() as folder:
         saved = Path(folder) / "bundle"
         digest = bundle.save(saved)
@@ -44,20 +46,20 @@ def register(store: Store, bundle: Bundle, X: pd.DataFrame) -> tuple[str, str]:
             pip_requirements=[f"cxpredict=={__version__}"],
             signature=_signature(bundle, X),
         )
-    client = store.client
     if not client.search_registered_models(f"name = '{bundle.name}'"):
         client.create_registered_model(bundle.name)
-    registered = client.create_model_version(
+    version = client.create_model_version(
         bundle.name,
         source=model.model_uri,
         run_id=mlflow.active_run().info.run_id,
         tags={"bundle_sha256": digest, "kind": bundle.kind},
+        description=describe(trained),
         model_id=model.model_id,
-    )
+    ).version
     aliases = client.get_registered_model(bundle.name).aliases
     alias = "challenger" if "champion" in aliases else "champion"
-    client.set_registered_model_alias(bundle.name, alias, registered.version)
-    return str(registered.version), alias
+    client.set_registered_model_alias(bundle.name, alias, version)
+    return str(version), alias, digest
 
 
 def _signature(bundle: Bundle, X: pd.DataFrame) -> Any:
@@ -110,7 +112,9 @@ def load_bundle(source: str | Path, *, artifacts: str | Path = "artifacts") -> B
             else:
                 found = store.client.get_model_version(name, version)
             logged = store.client.get_logged_model(found.source.removeprefix("models:/"))
-            folder = mlflow.artifacts.download_artifacts(logged.artifact_location)
+            folder = mlflow.artifacts.download_artifacts(
+                logged.artifact_location, tracking_uri=store.uri
+            )
         except MlflowException as error:
             raise ModelError(f"{source}: no such model in the registry; train first") from error
     return Bundle.load(Path(folder) / "artifacts" / "bundle", version=str(found.version))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from cxpredict.config import Config
     from cxpredict.data.log import CustomerLog
     from cxpredict.jobs.results import Experience, TrainedModel
 
+HEADLINES = ("roc_auc", "log_loss", "ece")
 _QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -102,36 +101,44 @@ def log_run(config: Config, log: CustomerLog) -> None:
     """Log what was asked and what the records were like."""
     import mlflow
 
-    mlflow.set_tags({"cxpredict.config": config.name})
     mlflow.log_dict(config.model_dump(mode="json"), "config.json")
-    mlflow.log_params({"random_state": config.random_state, **_flat("split", config.split)})
+    split = config.split.model_dump(exclude_none=True)
+    mlflow.log_params({f"split.{key}": value for key, value in split.items()})
+    mlflow.log_param("random_state", config.random_state)
     _tables({"data quality": log.quality, "rejected rows": log.rules})
 
 
-def log_experience(experience: Experience) -> None:
-    """Log NPS and ROX."""
+def log_outcome(models: Sequence[TrainedModel], experience: Experience) -> None:
+    """Log to the run of the configuration what a reviewer looks for first."""
     import mlflow
 
+    for model in models:
+        headline = model.metrics[model.metrics["metric"].isin(HEADLINES)]
+        _metrics(headline, prefix=f"{model.bundle.kind}_")
     if experience.nps is not None:
-        table = experience.nps.rename_axis("group").reset_index()
-        _tables({"nps": table})
-        everyone = experience.nps.loc[["all"]].assign(metric="nps")
-        _metrics(everyone[["metric", "estimate", "low", "high"]])
+        _metrics(experience.nps.iloc[[0]].assign(metric="nps"))
+        _tables({"nps": experience.nps.rename_axis("group").reset_index()})
     if experience.rox is not None:
-        mlflow.log_metrics({"rox_gross": experience.rox.gross, "rox_net": experience.rox.net})
-        _tables({"rox terms": experience.rox.terms})
+        rox = experience.rox
+        low, high = rox.interval or (None, None)
+        net = pd.DataFrame([{"metric": "rox_net", "estimate": rox.net, "low": low, "high": high}])
+        _metrics(net)
+        mlflow.log_metric("rox_gross", rox.gross)
+        _tables({"rox terms": rox.terms})
     if experience.economics is not None:
         _tables({"economics by nps group": experience.economics})
+    mlflow.set_tag("mlflow.note.content", "\n\n".join(describe(model) for model in models))
 
 
-def log_model(model: TrainedModel, X: pd.DataFrame, y: pd.Series) -> None:
-    """Log settings, data set, metrics and tables of one model."""
+def log_model(model: TrainedModel, parts: Mapping[str, tuple[pd.DataFrame, pd.Series]]) -> None:
+    """Log settings, data sets, metrics and tables of one model."""
     import mlflow
 
     settings = model.bundle.problem.settings.model_dump(exclude_none=True)
-    mlflow.log_params({**settings, "features": X.shape[1], "training_rows": len(X)})
-    mlflow.set_tag("mlflow.note.content", "\n\n".join(model.notes))
-    _dataset(X, y, context="training")
+    mlflow.log_params({**settings, "features": len(model.bundle.model.feature_names_in_)})
+    mlflow.set_tags({"kind": model.bundle.kind, "mlflow.note.content": describe(model)})
+    for context, (X, y) in parts.items():
+        _dataset(X, y, context=context)
     _metrics(model.metrics)
     _tables(
         {
@@ -145,8 +152,15 @@ def log_model(model: TrainedModel, X: pd.DataFrame, y: pd.Series) -> None:
     mlflow.log_dict(model.bundle.card, "model_card.json")
 
 
-def _flat(name: str, settings: BaseModel) -> dict[str, Any]:
-    return {f"{name}.{key}": value for key, value in settings.model_dump().items()}
+def describe(model: TrainedModel) -> str:
+    """Say in Markdown what a model predicts, how good it is and what to know of it."""
+    table = model.metrics.set_index("metric")
+    figures = [
+        f"- {name}: {row.estimate:.3f} (95 % interval {row.low:.3f} to {row.high:.3f})"
+        for name, row in table.loc[list(HEADLINES)].iterrows()
+    ]
+    lines = [f"**{model.bundle.name}**: `{model.bundle.problem!r}`", *figures]
+    return "\n".join([*lines, *(f"- {note}" for note in model.notes), "- see report.html"])
 
 
 def _metrics(metrics: pd.DataFrame, *, prefix: str = "") -> None:

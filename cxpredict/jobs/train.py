@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from cxpredict.jobs.experience import measure_experience
 from cxpredict.jobs.registry import register
 from cxpredict.jobs.results import TrainedModel, TrainingRun
 from cxpredict.jobs.score import score_customers
-from cxpredict.jobs.tracking import Store, log_experience, log_model, log_run, tracked
+from cxpredict.jobs.tracking import Store, log_model, log_outcome, log_run, tracked
 from cxpredict.models.churn import ChurnModel
 from cxpredict.models.evaluation import calibration_table, evaluate, evaluate_scores
 from cxpredict.models.satisfaction import SatisfactionModel
@@ -69,7 +69,7 @@ def train(config: str | Path | Config, *, progress: Progress | None = None) -> T
         models = [_train_one(config, store, log, name, p, say) for name, p in problems.items()]
         say("measuring NPS and the return on experience")
         experience = measure_experience(config, log)
-        log_experience(experience)
+        log_outcome(models, experience)
     folder = store.folder / "reports" / run_id
     return TrainingRun(config, log, tuple(models), experience, run_id, folder, store.uri)
 
@@ -133,7 +133,7 @@ def _train_one(
     say(f"{name}: evaluating on {len(test_rows.X):,} test rows, explaining with SHAP")
     trained = _judge(config, bundle, train_rows, test_rows, audit, dropped)
     say(f"{name}: registering, scoring the customers of today")
-    return _register(config, store, log, trained, train_rows)
+    return _register(config, store, log, trained, {"training": train_rows, "test": test_rows})
 
 
 def _build(config: Config, log: CustomerLog, problem: Problem) -> tuple[list[Origin], _Rows, _Rows]:
@@ -184,12 +184,16 @@ def _judge(
 
 
 def _register(
-    config: Config, store: Store, log: CustomerLog, trained: TrainedModel, train_rows: _Rows
+    config: Config,
+    store: Store,
+    log: CustomerLog,
+    trained: TrainedModel,
+    parts: Mapping[str, _Rows],
 ) -> TrainedModel:
     with tracked(store, config.name, nested=True, run_name=trained.bundle.name) as run_id:
-        log_model(trained, train_rows.X, train_rows.y)
-        version, alias = register(store, trained.bundle, train_rows.X)
-    bundle = replace(trained.bundle, version=version)
+        log_model(trained, {name: (rows.X, rows.y) for name, rows in parts.items()})
+        version, alias, digest = register(store, trained, parts["training"].X)
+    bundle = replace(trained.bundle, version=version, digest=digest)
     today = bundle.problem.to_score(log, _today(config, log))
     at_risk = score_customers(bundle, log, today, config)
     return replace(trained, bundle=bundle, alias=alias, run_id=run_id, at_risk=at_risk)
@@ -263,10 +267,9 @@ def _metrics(bundle: Bundle, rows: _Rows, risk: pd.Series) -> pd.DataFrame:
         rows.y,
         bundle.model.predict_proba(rows.X),
         levels=settings.levels,
-        low_at_most=settings.low_at_most,
         weights=rows.weights,
     )
-    return pd.concat([metrics, scores], ignore_index=True).drop_duplicates("metric")
+    return pd.concat([metrics, scores], ignore_index=True)
 
 
 def _periods(part: str, rows: _Rows) -> pd.DataFrame:

@@ -110,7 +110,6 @@ def evaluate_scores(
     proba: Any,
     *,
     levels: Sequence[float],
-    low_at_most: float,
     groups: Any = None,
     weights: Any = None,
     level: float = 0.95,
@@ -127,8 +126,6 @@ def evaluate_scores(
         Probability of each level, columns in the order of `levels`; rows sum to 1.
     levels : sequence of float
         Levels of the scale, ascending (0 … 10 for NPS).
-    low_at_most : float
-        Scores up to this one are low (6 for NPS).
     groups, weights, level, n_bootstrap, random_state
         As in `evaluate`.
 
@@ -136,14 +133,13 @@ def evaluate_scores(
     -------
     DataFrame
         Columns metric, estimate, low, high. Metrics: mean_absolute_error (of the expected
-        score, in points of the scale), ranked_probability_score (0 is perfect), log_loss,
-        mean_score, mean_expected_score, and those of `evaluate` for a low score, with the
-        prefix ``low_score_``.
+        score, in points of the scale), ranked_probability_score (0 is perfect),
+        score_log_loss, mean_score, mean_expected_score. For a low score see `evaluate`.
 
     Raises
     ------
     ModelError
-        As in `evaluate`; or scores outside `levels`, rows that do not sum to 1, no low score.
+        As in `evaluate`; or scores outside `levels`, rows that do not sum to 1.
 
     Notes
     -----
@@ -155,8 +151,7 @@ def evaluate_scores(
 
     Examples
     --------
-    >>> table = evaluate_scores([1, 2, 2], [[1, 0], [0, 1], [0.5, 0.5]], levels=[1, 2],
-    ...                         low_at_most=1)
+    >>> table = evaluate_scores([1, 2, 2], [[1, 0], [0, 1], [0.5, 0.5]], levels=[1, 2])
     >>> round(float(table.set_index("metric").loc["mean_absolute_error", "estimate"]), 4)
     0.1667
     """
@@ -169,19 +164,7 @@ def evaluate_scores(
     def measure(mass: Floats) -> dict[str, Floats]:
         return {name: mass @ loss / mass.sum(axis=-1) for name, loss in losses.items()}
 
-    scores = _table(measure, weight, customer, len(code), level, n_bootstrap, random_state)
-    n_low = int((scale <= low_at_most).sum())
-    low = evaluate(
-        code < n_low,
-        share[:, :n_low].sum(axis=1).clip(0.0, 1.0),
-        groups=customer,
-        weights=weight,
-        level=level,
-        n_bootstrap=n_bootstrap,
-        random_state=random_state,
-    )
-    low["metric"] = "low_score_" + low["metric"]
-    return pd.concat([scores, low], ignore_index=True)
+    return _table(measure, weight, customer, len(code), level, n_bootstrap, random_state)
 
 
 def calibration_table(

@@ -115,7 +115,8 @@ def score_losses(code: Ints, share: Floats, levels: Floats) -> dict[str, Floats]
     Returns
     -------
     dict of str to ndarray of float, shape (n,)
-        mean_absolute_error, ranked_probability_score, log_loss, mean_score, mean_expected_score.
+        mean_absolute_error, ranked_probability_score, score_log_loss, mean_score,
+        mean_expected_score.
 
     Examples
     --------
@@ -130,7 +131,7 @@ def score_losses(code: Ints, share: Floats, levels: Floats) -> dict[str, Floats]
     return {
         "mean_absolute_error": np.abs(expected - levels[code]),
         "ranked_probability_score": squares.sum(axis=1) / max(len(levels) - 1, 1),
-        "log_loss": -np.log(chosen),
+        "score_log_loss": -np.log(chosen),
         "mean_score": levels[code],
         "mean_expected_score": expected,
     }

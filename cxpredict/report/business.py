@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cxpredict.config import Config, CustomerSplit
+from cxpredict.data.log import CustomerLog
 from cxpredict.jobs.results import TrainedModel, TrainingRun
 from cxpredict.report.wording import (
     Outcome,
@@ -18,6 +19,9 @@ from cxpredict.report.wording import (
     percent,
     points,
 )
+
+OTHER_MIX = 1.5
+"""Average risks of today and of the test that differ by this factor call for a warning."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +103,15 @@ def tiles(run: TrainingRun) -> list[Tile]:
     found: list[Tile] = []
     for model in run.models:
         facts, words = at_risk(model), outcome_words(model.bundle.problem.settings)
-        found += _risk_tiles(model, facts, words, first=not found)
+        found += _risk_tiles(run.log, model, facts, words, first=not found)
         if model.bundle.kind == "churn":
             found += _money_tiles(run.config, facts)
     return found + _experience_tiles(run)
 
 
-def _risk_tiles(model: TrainedModel, facts: AtRisk, words: Outcome, *, first: bool) -> list[Tile]:
+def _risk_tiles(
+    log: CustomerLog, model: TrainedModel, facts: AtRisk, words: Outcome, *, first: bool
+) -> list[Tile]:
     bands = model.bundle.bands
     high = Tile(
         f"at high risk of {words.name}",
@@ -121,8 +127,14 @@ def _risk_tiles(model: TrainedModel, facts: AtRisk, words: Outcome, *, first: bo
         f"{count(facts.low)} to {count(facts.high_end)} by chance alone",
         "predicted",
     )
-    active = Tile("active customers", count(facts.customers), "scored for this report", "measured")
+    active = Tile("active customers", count(facts.customers), _sample_words(log), "measured")
     return [active, high, expected] if first else [high, expected]
+
+
+def _sample_words(log: CustomerLog) -> str:
+    if log.customers.weight.nunique().execute() > 1:
+        return "scored for this report; counts are of the sample in the records, not of all"
+    return "scored for this report"
 
 
 def _money_tiles(config: Config, facts: AtRisk) -> list[Tile]:
@@ -195,12 +207,20 @@ def trust(model: TrainedModel, words: Outcome) -> str:
     rows = model.metrics.drop_duplicates("metric").set_index("metric")
     auc, low, high = rows.loc["roc_auc", ["estimate", "low", "high"]]
     happened, predicted = rows.loc["base_rate"], rows.loc["mean_prediction", "estimate"]
-    return (
+    today = at_risk(model)
+    average = today.expected / max(today.customers, 1)
+    tested = (
         f"of 100 pairs, one of the {words.people} and one of the {words.others}, it ranked "
         f"{100 * auc:.0f} right ({100 * low:.0f} to {100 * high:.0f}; a coin toss: 50). It "
         f"expected {percent(predicted, 1)} to {words.short}; {percent(happened['estimate'], 1)} "
         f"did ({percent(happened['low'], 1)} to {percent(happened['high'], 1)}). The riskiest "
         f"tenth held {percent(rows.loc['capture_at_10pct', 'estimate'])} of them."
+    )
+    if not today.customers or 1 / OTHER_MIX < average / predicted < OTHER_MIX:
+        return tested
+    return (
+        f"{tested} Today's customers are another mix: their average risk is {percent(average, 1)}, "
+        f"against {percent(predicted, 1)} among those tested, so the model is less proven for them."
     )
 
 

@@ -43,14 +43,11 @@ class Measure:
 
 def measures(model: TrainedModel, words: Outcome) -> list[Measure]:
     """Put the metrics of a model into words, each with its interval and its meaning."""
-    rows = model.metrics[~model.metrics["metric"].str.startswith("low_score_")]
+    rows = model.metrics
     base = float(rows.loc[rows["metric"] == "base_rate", "estimate"].iloc[0])
-    seen: set[str] = set()
     found = []
     for row in rows.itertuples():
-        # the distribution of a score has a log loss of its own, after that of the low score
-        key = f"score_{row.metric}" if row.metric in seen else str(row.metric)
-        seen.add(key)
+        key = str(row.metric)
         name, form, meaning = _meaning(key, words, base)
         show = percent if form == "percent" else decimal
         digits = {"percent": 1, "fine": 3, "coarse": 2}[form]

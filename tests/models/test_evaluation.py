@@ -146,11 +146,10 @@ def test_wilson_interval_by_hand():
 def test_scores_by_hand():
     # Row 1: all on the right level. Row 2: y = 0, half on 0 and half on 2 → RPS (.5² + .5²)/2.
     proba = pd.DataFrame([[0.0, 1.0, 0.0], [0.5, 0.0, 0.5]], columns=[0, 1, 2])
-    table = evaluate_scores([1, 0], proba, levels=[0, 1, 2], low_at_most=0)
+    table = evaluate_scores([1, 0], proba, levels=[0, 1, 2])
     assert value(table, "ranked_probability_score") == pytest.approx(0.125)
     assert value(table, "mean_absolute_error") == pytest.approx(0.5)
-    assert value(table, "log_loss") == pytest.approx(np.log(2) / 2)
-    assert value(table, "low_score_roc_auc") == pytest.approx(1.0)
+    assert value(table, "score_log_loss") == pytest.approx(np.log(2) / 2)
 
 
 @pytest.mark.parametrize(
@@ -190,4 +189,4 @@ def test_bad_distributions_are_refused():
     with pytest.raises(ModelError, match="1 of 2 scores are not among the 2 levels"):
         evaluate_scores([0, 7], [[0.5, 0.5], [0.5, 0.5]], levels=[0, 1], low_at_most=0)
     with pytest.raises(ModelError, match=r"one column per level \(3\)"):
-        evaluate_scores([0, 1], [[0.5, 0.5], [0.5, 0.5]], levels=[0, 1, 2], low_at_most=0)
+        evaluate_scores([0, 1], [[0.5, 0.5], [0.5, 0.5]], levels=[0, 1, 2])

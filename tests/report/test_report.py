@@ -11,8 +11,9 @@ from bs4 import BeautifulSoup
 
 from cxpredict.config import parse_config
 from cxpredict.jobs.experience import measure_experience
+from cxpredict.jobs.score import empty_scores
 from cxpredict.jobs.train import train
-from cxpredict.report.evidence import risk_curve, waterfall_steps
+from cxpredict.report.evidence import risk_curve, row_weights, waterfall_steps
 from cxpredict.report.plots import label, png, waterfall
 from cxpredict.report.reasons import is_actionable, subjects
 from cxpredict.report.wording import count, decimal, money, percent, points
@@ -233,6 +234,13 @@ def test_hostile_names_stay_text(hostile_run):
     assert "no contact was randomised" in text
 
 
+def test_nobody_to_score_is_no_error(company_run, tmp_path):
+    model = replace(company_run.models[0], at_risk=empty_scores("churn"))
+    run = replace(company_run, models=(model,), folder=tmp_path / "nobody")
+    text = text_of(BeautifulSoup(write_report(run).read_text(encoding="utf-8"), "html.parser"))
+    assert "active customers 0 scored" in text
+
+
 def test_report_and_figures_are_attached(page, company_run):
     from mlflow import MlflowClient
 
@@ -273,6 +281,14 @@ def test_curve_by_hand_with_ties_and_weights():
     assert curve["false_alarms"].tolist() == [0.0, 2 / 3, 1.0]
     assert curve["precision"].tolist() == [1.0, 0.5, 0.4]
     assert curve["lift"].tolist() == pytest.approx([2.5, 1.25, 1.0])
+
+
+def test_area_under_the_drawn_curve_is_the_metric(company_run):
+    model = company_run.models[0]
+    curve = risk_curve(model.outcome, model.risk, row_weights(company_run.log, model.risk.index))
+    area = np.trapezoid([0, *curve["captured"]], [0, *curve["false_alarms"]])
+    auc = model.metrics.set_index("metric").loc["roc_auc", "estimate"]
+    assert area == pytest.approx(auc, abs=1e-9)
 
 
 def test_waterfall_ends_at_the_net_value(company_run):

@@ -12,7 +12,8 @@ import ibis
 import ibis.expr.types as ir
 import pandas as pd
 
-from cxpredict.config import Config, Source, check_settings, load_config
+from cxpredict.config import Config, Source, load_config
+from cxpredict.config.reading import check_settings
 from cxpredict.data.contracts import TABLES
 from cxpredict.data.quarantine import Checked, check_rows
 from cxpredict.data.sources import map_columns, number_rows, open_source

@@ -11,7 +11,8 @@ import ibis.expr.types as ir
 import sqlglot
 from sqlglot import exp
 
-from cxpredict.config import Column, Config, Source, nearest
+from cxpredict.config import Column, Config, Source
+from cxpredict.config.reading import nearest
 from cxpredict.data.contracts import TABLES
 from cxpredict.errors import ConfigError, DataError, EmptyDataError
 

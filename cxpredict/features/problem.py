@@ -12,7 +12,8 @@ import ibis
 import ibis.expr.types as ir
 import pandas as pd
 
-from cxpredict.config import ChurnSettings, SatisfactionSettings, check_settings
+from cxpredict.config import ChurnSettings, SatisfactionSettings
+from cxpredict.config.reading import check_settings
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, DataError, EmptyDataError
 from cxpredict.features import labels

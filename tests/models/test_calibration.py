@@ -10,7 +10,7 @@ from scipy.special import expit, logit
 
 from cxpredict.errors import ModelError
 from cxpredict.models.calibration import Calibration, fit_calibration
-from cxpredict.models.logistic import platt, recalibration
+from cxpredict.models.calibration.logistic import platt, recalibration
 from cxpredict.models.resampling import bootstrap_counts, grouped_folds
 
 

@@ -10,9 +10,9 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import roc_auc_score
 
 from cxpredict.errors import ModelError
+from cxpredict.models.boosting.trees import hold_feature
 from cxpredict.models.evaluation import evaluate, evaluate_scores
 from cxpredict.models.satisfaction import SatisfactionModel
-from cxpredict.models.trees import hold_feature
 
 LEVELS = [1, 2, 3, 4, 5]
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxpredict.errors import ModelError
-from cxpredict.models.column_kinds import as_levels, as_numbers, recognise, unfit_category
+from cxpredict.models.columns.kinds import as_levels, as_numbers, recognise, unfit_category
 
 __all__ = ["Column", "ColumnPlan", "learn_columns"]
 

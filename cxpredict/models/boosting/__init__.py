@@ -13,8 +13,8 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
+from cxpredict.models.boosting.trees import hold_feature
 from cxpredict.models.resampling import MANY_ROWS
-from cxpredict.models.trees import hold_feature
 
 __all__ = ["Bag", "fit_bag", "n_threads"]
 

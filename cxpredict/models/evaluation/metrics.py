@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cxpredict.models.logistic import recalibration
+from cxpredict.models.calibration.logistic import recalibration
 
 __all__ = ["binary", "equal_mass_bins", "score_losses"]
 

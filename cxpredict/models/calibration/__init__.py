@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 from sklearn.isotonic import isotonic_regression
 
 from cxpredict.errors import ModelError
-from cxpredict.models.logistic import platt
+from cxpredict.models.calibration.logistic import platt
 from cxpredict.models.resampling import bootstrap_counts, grouped_folds
 
 __all__ = ["Calibration", "fit_calibration"]

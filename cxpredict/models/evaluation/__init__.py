@@ -11,9 +11,8 @@ import pandas as pd
 from scipy.special import ndtri
 
 from cxpredict.errors import ModelError
-from cxpredict.models import evaluation_inputs as inputs
-from cxpredict.models import metrics
-from cxpredict.models.logistic import recalibration
+from cxpredict.models.calibration.logistic import recalibration
+from cxpredict.models.evaluation import inputs, metrics
 from cxpredict.models.resampling import bootstrap_counts
 from cxpredict.models.scale import score_codes
 

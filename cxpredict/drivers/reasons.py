@@ -74,10 +74,22 @@ def reasons_in_words(
     return pd.DataFrame(columns, index=X.index)
 
 
+_ASPECTS = {
+    "days_since": "rhythm",
+    "mean_gap": "rhythm",
+    "overdue": "rhythm",
+    "count": "frequency",
+    "days": "frequency",
+}
+
+
 def _subject(origin: Origin) -> str:
     """Say what a feature is about; outcomes of a kind belong to the kind."""
     about = [f"{column}={level}" for column, level in origin.filters if column != "outcome"]
     own = [] if about else [origin.measure, origin.column]
+    if origin.source == "transactions":
+        # how recently, how often and how much customers buy are three things to an agent
+        own.append(_ASPECTS.get(origin.measure, "money"))
     return "|".join([origin.source, *about, *own])
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from datetime import date, timedelta
-from typing import TypeAlias
+from datetime import timedelta
 
 import ibis
 import ibis.expr.types as ir
@@ -17,8 +15,14 @@ from cxpredict.config.reading import check_settings
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, DataError, EmptyDataError
 from cxpredict.features import labels
-
-Date: TypeAlias = str | date
+from cxpredict.features.population import (
+    Date,
+    seen_before,
+    sightings,
+    to_dates,
+    to_index,
+    uniform,
+)
 
 
 class _Problem(ABC):
@@ -50,10 +54,10 @@ class _Problem(ABC):
         MultiIndex (customer_id, as_of)
             Sorted by date, then customer.
         """
-        dates = _dates(as_of)
+        dates = to_dates(as_of)
         frame = pd.DataFrame({"as_of": pd.Series(dates, dtype="datetime64[us]")})
         rows = self._active(log, ibis.memtable(frame)).select("customer_id", "as_of")
-        return _index(rows.distinct().order_by("as_of", "customer_id"))
+        return to_index(rows.distinct().order_by("as_of", "customer_id"))
 
     def to_score(self, log: CustomerLog, as_of: Date) -> pd.MultiIndex:
         """List the customers a batch job scores: the population less those known to have left."""
@@ -167,9 +171,7 @@ class _Problem(ABC):
             Customers whose outcome is known.
         """
         index = self._known(log, [pd.Timestamp(as_of)])
-        chosen = pd.Series(
-            [_uniform(i) < test_share for i in index.get_level_values(0)], dtype=bool
-        )
+        chosen = pd.Series([uniform(i) < test_share for i in index.get_level_values(0)], dtype=bool)
         return index[~chosen.to_numpy()], index[chosen.to_numpy()]
 
     def _known(self, log: CustomerLog, dates: list[pd.Timestamp]) -> pd.MultiIndex:
@@ -249,14 +251,14 @@ class ChurnProblem(_Problem):
     def _active(self, log: CustomerLog, dates: ir.Table) -> ir.Table:
         if self.settings.inactive is not None:
             days = self.settings.active_days or 2 * self._horizon()
-            return _seen(
+            return seen_before(
                 dates, labels.events_of_kind(log, self.settings.inactive), within_days=days
             )
         if self.settings.label is not None:
             return dates.cross_join(log.customers.select("customer_id"))
         assert self.settings.cancelled is not None
-        gone = _seen(dates, labels.events_of_kind(log, self.settings.cancelled))
-        return _seen(dates, _sightings(log)).anti_join(gone, ["customer_id", "as_of"])
+        gone = seen_before(dates, labels.events_of_kind(log, self.settings.cancelled))
+        return seen_before(dates, sightings(log)).anti_join(gone, ["customer_id", "as_of"])
 
     def _labels(self, log: CustomerLog, population: ir.Table) -> ir.Table:
         if self.settings.label is not None:
@@ -307,44 +309,9 @@ class SatisfactionProblem(_Problem):
     def _active(self, log: CustomerLog, dates: ir.Table) -> ir.Table:
         if self.settings.label is not None:
             return dates.cross_join(log.customers.select("customer_id"))
-        return _seen(dates, _sightings(log), within_days=self.settings.active_days)
+        return seen_before(dates, sightings(log), within_days=self.settings.active_days)
 
     def _labels(self, log: CustomerLog, population: ir.Table) -> ir.Table:
         if self.settings.label is not None:
             return labels.given_column(log, population, self.settings.label, None)
         return labels.next_score(self._window(population), log.feedback, self.settings.metric)
-
-
-def _seen(dates: ir.Table, events: ir.Table, *, within_days: int | None = None) -> ir.Table:
-    """Find the customers with a known event before each date."""
-    rows = dates.cross_join(events)
-    seen = (rows.occurred_at < rows.as_of) & (rows.known_at < rows.as_of)
-    if within_days is not None:
-        seen = seen & (rows.occurred_at >= rows.as_of - ibis.interval(days=within_days))
-    return rows.filter(seen).select("customer_id", "as_of").distinct()
-
-
-def _sightings(log: CustomerLog) -> ir.Table:
-    """Every time at which a customer was certainly there: first date, interaction, transaction."""
-    since = log.customers.filter(log.customers.since.notnull())
-    first = since.select("customer_id", occurred_at=since.since, known_at=since.since)
-    columns = ["customer_id", "occurred_at", "known_at"]
-    return ibis.union(first, log.interactions.select(columns), log.transactions.select(columns))
-
-
-def _dates(as_of: Date | Sequence[Date]) -> list[pd.Timestamp]:
-    days = [as_of] if isinstance(as_of, str | date) else as_of
-    return [pd.Timestamp(day) for day in days]
-
-
-def _index(rows: ir.Table) -> pd.MultiIndex:
-    frame = rows.to_pyarrow().to_pandas()
-    return pd.MultiIndex.from_arrays(
-        [frame["customer_id"].astype("str"), frame["as_of"].astype("datetime64[us]")],
-        names=["customer_id", "as_of"],
-    )
-
-
-def _uniform(customer_id: str) -> float:
-    """Draw a number in [0, 1) that belongs to the customer, whatever the order of rows."""
-    return int.from_bytes(hashlib.sha256(customer_id.encode()).digest()[:8], "big") / 2**64

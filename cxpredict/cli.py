@@ -33,11 +33,11 @@ ConfigFile = Annotated[Path, typer.Argument(help="YAML file of the run.")]
 def check(config: ConfigFile) -> None:
     """Open and check the records; say what was kept and what was rejected, and why."""
     from cxpredict.config import load_config
-    from cxpredict.data.log import CustomerLog
+    from cxpredict.jobs.records import open_records
 
     with _working() as say:
         say("opening and checking the records")
-        log = CustomerLog.open(load_config(config))
+        log = open_records(load_config(config))
     _show(log.quality, "Records")
     if len(log.rules):
         _show(log.rules, "Rejected rows by rule")

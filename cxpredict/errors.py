@@ -10,7 +10,7 @@ CxPredictError (1)
 └── PublishError (6)        a result could not be written or registered
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class CxPredictError(Exception):
@@ -38,9 +38,10 @@ class EmptyDataError(DataError):
 
 
 class RejectShareError(DataError):
-    """More rows were rejected than `max_reject_share` allows."""
+    """More rows were rejected than `max_reject_share` allows; `rejects` holds them."""
 
     exit_code: ClassVar[int] = 8
+    rejects: Any = None
 
 
 class LeakageError(CxPredictError, ValueError):

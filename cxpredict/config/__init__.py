@@ -69,7 +69,6 @@ class Source(_Settings):
     timezone: str | None = None
     time_format: str | None = None
     delay_hours: Annotated[float, Field(ge=0)] = 0.0
-    scale: tuple[float, float] | None = None
     encoding: Literal["utf-8", "utf-16", "latin-1"] = "utf-8"
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     decimal: Literal[".", ","] = "."
@@ -80,11 +79,6 @@ class Source(_Settings):
         if zone is not None and zone not in available_timezones():
             raise ValueError(f"unknown time zone {zone!r}{nearest(zone, available_timezones())}")
         return zone
-
-    @field_validator("scale", mode="before")
-    @classmethod
-    def _pair(cls, scale: Any) -> Any:
-        return tuple(float(end) for end in scale) if isinstance(scale, list) else scale
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -303,8 +297,8 @@ class Config(_Settings):
     actionable: list[str] = Field(default_factory=list)
     observed_until: date | None = None
     max_reject_share: Share = 0.01
-    random_state: int
-    artifacts: str = "../artifacts"
+    random_state: Annotated[int, Field(ge=0, lt=2**32)]
+    artifacts: str = "artifacts"
 
     _directory: Path = PrivateAttr(default=Path())
 
@@ -316,6 +310,11 @@ class Config(_Settings):
             raise ValueError("'offer' needs 'value': a gain is counted in the customer's worth")
         if self.rox is not None and (self.value is None or self.nps is None):
             raise ValueError("'rox' needs 'value' and 'nps'")
+        churn = self.problems.churn
+        if self.rox is not None and churn is not None and churn.inactive is not None:
+            horizon = churn.horizon_days or 0
+            if self.rox.period_days < horizon:
+                raise ValueError(f"rox.period_days must be at least the churn horizon, {horizon}")
         timeless = isinstance(self.split, CustomerSplit)
         for name in Problems.model_fields:
             problem = getattr(self.problems, name)
@@ -356,10 +355,10 @@ def load_config(path: str | Path) -> Config:
         content = read_yaml(path)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name}: cannot be read: {type(error).__name__}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path.name}: not valid YAML: {error}") from error
     except ConfigError as error:
         raise ConfigError(f"{path.name}: {error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path.name}: not valid YAML: {str(error) or 'too deep'}") from error
     return parse_config(content, directory=path.resolve().parent, name=path.name)
 
 

@@ -6,6 +6,10 @@ from typing import Literal
 Kind = Literal["id", "time", "number", "text"]
 
 
+RESERVED = ("customer_id", "as_of", "tenure_days")
+"""Names that no attribute of customers may have."""
+
+
 @dataclass(frozen=True)
 class Field:
     """One column of a table of the log."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import duckdb
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
@@ -39,6 +40,8 @@ class CustomerLog:
         One row per source: read, kept, duplicates dropped, rejected.
     rules : DataFrame
         One row per source and broken rule: rows, first rows.
+    observed_until : date or None
+        The records cover everything before this date, where declared.
     """
 
     customers: ir.Table
@@ -49,6 +52,7 @@ class CustomerLog:
     rejects: ir.Table
     quality: pd.DataFrame
     rules: pd.DataFrame
+    observed_until: date | None = None
 
     @classmethod
     def open(cls, config: str | Path | Config) -> Self:
@@ -77,18 +81,28 @@ class CustomerLog:
             from cxpredict.data.simulated.frames import simulate_frames
 
             frames, _ = simulate_frames(config.simulate.n_customers, seed=config.simulate.seed)
-            return cls.from_frames(**frames)
+            return cls.from_frames(
+                **frames,
+                max_reject_share=config.max_reject_share,
+                observed_until=config.observed_until,
+            )
         connection = _connect()
-        now = _now(config)
+        now = _end_of_observation(config.observed_until)
         checked = {}
         for name, source in config.sources.items():
             mapped = open_source(connection, name, source, config)
-            checked[name] = check_rows(connection, name, source, mapped, now=now)
-        return cls._build(connection, config.sources, checked, config.max_reject_share)
+            checked[name] = _check(connection, name, source, mapped, now)
+        log = cls._build(connection, config.sources, checked, config.max_reject_share)
+        return replace(log, observed_until=config.observed_until)
 
     @classmethod
     def from_frames(
-        cls, *, max_reject_share: float = 0.01, timezone: str = "UTC", **frames: IntoDataFrame
+        cls,
+        *,
+        max_reject_share: float = 0.01,
+        timezone: str = "UTC",
+        observed_until: date | None = None,
+        **frames: IntoDataFrame,
     ) -> Self:
         """Check frames whose columns already have the names of the log.
 
@@ -98,6 +112,9 @@ class CustomerLog:
             Share of rejected rows from which the call fails, in [0, 1].
         timezone : str, default "UTC"
             Zone of times that carry none.
+        observed_until : date, optional
+            The records cover everything before this date (default: until now); later events
+            cannot have happened.
         **frames : pandas, polars or pyarrow frames
             Any of `customers`, `interactions`, `feedback`, `transactions`, `contacts`; further
             columns of `customers` are attributes.
@@ -125,8 +142,10 @@ class CustomerLog:
             table = number_rows(connection, name, _memtable(frame))
             sources[name] = _plain_source(name, table, timezone)
             mapped = map_columns(connection, name, table, sources[name])
-            checked[name] = check_rows(connection, name, sources[name], mapped, now=_now(None))
-        return cls._build(connection, sources, checked, max_reject_share)
+            now = _end_of_observation(observed_until)
+            checked[name] = _check(connection, name, sources[name], mapped, now)
+        log = cls._build(connection, sources, checked, max_reject_share)
+        return replace(log, observed_until=observed_until)
 
     @classmethod
     def _build(
@@ -140,14 +159,15 @@ class CustomerLog:
             [{"source": n, "table": sources[n].table, **c.counts} for n, c in checked.items()]
         )
         rules = pd.concat([c.rules for c in checked.values()], ignore_index=True)
-        _limit_rejects(quality, rules, max_reject_share)
+        rejects = ibis.union(*(c.rejects for c in checked.values()), distinct=False)
+        _limit_rejects(quality, rules, rejects, max_reject_share)
         tables = {
             table: _union(
                 connection, table, [c.kept for n, c in checked.items() if sources[n].table == table]
             )
             for table in TABLES
         }
-        rejects = ibis.union(*(c.rejects for c in checked.values()), distinct=False)
+        _one_row_per_customer(tables["customers"])
         return cls(**tables, rejects=rejects, quality=quality, rules=rules)
 
     @property
@@ -180,10 +200,10 @@ def _connect() -> Any:
     return connection
 
 
-def _now(config: Config | None) -> datetime:
-    if config is not None and config.observed_until is not None:
-        return datetime.combine(config.observed_until, time.max)
-    return datetime.now(UTC).replace(tzinfo=None)
+def _end_of_observation(day: date | None) -> datetime:
+    if day is None:
+        return datetime.now(UTC).replace(tzinfo=None)
+    return datetime.combine(day, time.min)
 
 
 def _memtable(frame: IntoDataFrame) -> ir.Table:
@@ -222,7 +242,31 @@ def _union(connection: Any, name: str, parts: list[ir.Table]) -> ir.Table:
     return connection.create_table(name, schema=schema)
 
 
-def _limit_rejects(quality: pd.DataFrame, rules: pd.DataFrame, limit: float) -> None:
+def _check(connection: Any, name: str, source: Source, mapped: ir.Table, now: datetime) -> Checked:
+    try:
+        return check_rows(connection, name, source, mapped, now=now)
+    except duckdb.Error as error:
+        # the text of the error may hold a value of the row that it met
+        raise DataError(
+            f"{name}: an expression fails on a row ({type(error).__name__}); use TRY_CAST or CASE"
+        ) from error
+
+
+def _one_row_per_customer(customers: ir.Table) -> None:
+    """Refuse customers whom two sources describe: joins must stay m:1."""
+    rows = (
+        customers.group_by("customer_id").having(lambda t: t.count() > 1).agg(n=lambda t: t.count())
+    )
+    several = rows.count().execute()
+    if several:
+        raise DataError(
+            f"customers: {several:,} ids stand in more than one source; join the sources into one"
+        )
+
+
+def _limit_rejects(
+    quality: pd.DataFrame, rules: pd.DataFrame, rejects: ir.Table, limit: float
+) -> None:
     share = quality["rejected"] / quality["read"].clip(lower=1)
     over = quality[share > limit]
     if over.empty:
@@ -234,7 +278,9 @@ def _limit_rejects(quality: pd.DataFrame, rules: pd.DataFrame, limit: float) -> 
     counts = ", ".join(
         f"{r.rejected:,} of {r.read:,} rows of {r.source}" for r in over.itertuples()
     )
-    raise RejectShareError(
+    error = RejectShareError(
         f"rejected {counts}; max_reject_share is {limit:g}\n" + "\n".join(lines) + "\n"
         "Correct the source or its settings, or raise max_reject_share."
     )
+    error.rejects = rejects
+    raise error

@@ -5,38 +5,14 @@ from datetime import datetime
 from typing import Any
 
 import ibis
-import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pandas as pd
 
 from cxpredict.config import SCALES, Source
-from cxpredict.data.contracts import TABLES, Field
+from cxpredict.data.casting import Rule, cast_attribute, cast_column
+from cxpredict.data.contracts import RESERVED, TABLES
 from cxpredict.data.sources import ROW
 from cxpredict.errors import ConfigError, DataError
-
-EARLIEST = datetime(1990, 1, 1)
-LARGEST = 1e12
-_OFFSET = r"(Z|[+-]\d{2}(:?\d{2})?)$"
-_NO_SECONDS = r"^(\d{4}-\d\d-\d\d[T ]\d\d:\d\d)(Z|[+-].*)$"
-_DECIMAL_COMMA = r"^[-+]?\d+(\.\d{3})*,\d+$"
-
-Rule = tuple[str, str, ir.BooleanValue]
-"""Column, what is wrong with it, and where it is."""
-
-
-@ibis.udf.scalar.builtin(name="timezone", signature=((str, dt.timestamp), dt.Timestamp("UTC")))
-def _in_zone(zone, time):  # type: ignore[no-untyped-def]
-    """Read a local time in its zone (DuckDB's `timezone`)."""
-
-
-@ibis.udf.scalar.builtin(name="try_strptime", signature=((str, str), dt.timestamp))
-def _parse_time(text, time_format):  # type: ignore[no-untyped-def]
-    """Parse a time by its format, null where it does not fit (DuckDB's `try_strptime`)."""
-
-
-@ibis.udf.scalar.builtin(name="nfc_normalize", signature=((str,), str))
-def _nfc(text):  # type: ignore[no-untyped-def]
-    """Give equal spellings of one text the same characters (DuckDB's `nfc_normalize`)."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +60,7 @@ def check_rows(
         if field.name not in source.columns:
             columns[field.name] = ibis.null(field.dtype)
             continue
-        columns[field.name], broken = _cast(name, source, field, mapped)
+        columns[field.name], broken = cast_column(name, source, field, mapped)
         rules += broken
     rules += _table_rules(source, columns, now)
     attributes = _attributes(name, source, mapped)
@@ -93,7 +69,8 @@ def check_rows(
         f"checked_{name}",
         mapped.select(mapped[ROW], _rule=rule, **columns, **attributes),
     )
-    repeats = _repeats(source, mapped if source.drop_duplicate_rows else checked)
+    valid = checked.filter(checked._rule.isnull())
+    repeats = _repeats(source, mapped if source.drop_duplicate_rows else valid)
     checked = checked.anti_join(repeats, ROW)
     if source.table == "customers":
         checked = _refuse_conflicts(checked)
@@ -109,82 +86,6 @@ def check_rows(
     return Checked(kept.drop(ROW), rejects, counts, _count_rules(rejects))
 
 
-def _cast(name: str, source: Source, field: Field, mapped: ir.Table) -> tuple[ir.Value, list[Rule]]:
-    raw = mapped[field.name]
-    if field.kind == "time":
-        value, rules = _time(name, source, field.name, raw)
-    elif field.kind == "number":
-        value, rules = _number(name, source, field.name, raw)
-    else:
-        value, rules = _text(field.name, raw)
-    if field.required:
-        rules.insert(0, (field.name, "is missing", raw.isnull()))
-    return value, rules
-
-
-def _text(name: str, raw: ir.Value) -> tuple[ir.Value, list[Rule]]:
-    if raw.type().is_floating():
-        lost = (raw != raw.round()) | (raw.abs() >= 2**53)
-        text = raw.try_cast("int64").cast("string")
-        return text, [(name, "digits lost: an id stored as a decimal number", lost)]
-    text = _nfc(raw.cast("string"))
-    return text, [(name, "NUL byte", text.re_search(r"\x00")), (name, "is empty", text == "")]
-
-
-def _number(name: str, source: Source, column: str, raw: ir.Value) -> tuple[ir.Value, list[Rule]]:
-    if raw.type().is_boolean() or raw.type().is_temporal():
-        raise ConfigError(f"sources.{name}.columns.{column}: expected numbers, found {raw.type()}")
-    value = raw
-    if raw.type().is_string():
-        if source.decimal == ",":
-            value = raw.replace(".", "").replace(",", ".")
-        elif _mostly(raw, _DECIMAL_COMMA):
-            raise DataError(f"{name}.{column}: decimal commas; set decimal: ','")
-    value = value.try_cast("float64")
-    return value, [
-        (column, "is not a number", raw.notnull() & value.isnull()),
-        (column, "is not finite", value.isinf() | value.isnan()),
-        (column, f"beyond ±{LARGEST:.0e}", value.abs() > LARGEST),
-    ]
-
-
-def _time(name: str, source: Source, column: str, raw: ir.Value) -> tuple[ir.Value, list[Rule]]:
-    zone = source.timezone or "UTC"
-    kind = raw.type()
-    if kind.is_numeric():
-        raise DataError(
-            f"{name}.{column}: expected times, found numbers; map an expression that makes times"
-        )
-    if kind.is_string():
-        aware = raw.re_search(_OFFSET) & raw.contains(":")
-        raw = raw.re_replace(_NO_SECONDS, r"\1:00\2")
-        local = (
-            _parse_time(raw, source.time_format)
-            if source.time_format
-            else raw.try_cast("timestamp")
-        )
-        utc = ibis.cases(
-            (aware & (source.time_format is None), raw.try_cast(dt.Timestamp("UTC"))),
-            else_=_in_zone(zone, local),
-        )
-    elif kind.is_timestamp() and kind.timezone:
-        utc = raw
-    else:
-        utc = _in_zone(zone, raw.cast("timestamp"))
-    value = utc.cast(dt.Timestamp("UTC")).cast("timestamp(6)")
-    form = source.time_format or "ISO 8601; set time_format"
-    return value, [
-        (column, f"is not a time ({form})", raw.notnull() & value.isnull()),
-        (column, f"before {EARLIEST.year}", value < EARLIEST),
-        (column, "after 2100", value >= datetime(2100, 1, 1)),
-    ]
-
-
-def _mostly(raw: ir.StringValue, pattern: str) -> bool:
-    share = raw.re_search(pattern).mean().execute()
-    return bool(pd.notna(share) and share > 0.5)
-
-
 def _table_rules(source: Source, columns: dict[str, ir.Value], now: datetime) -> list[Rule]:
     """Complete columns that have a default and give the rules that span columns."""
     if source.table == "customers":
@@ -196,23 +97,22 @@ def _table_rules(source: Source, columns: dict[str, ir.Value], now: datetime) ->
     columns["known_at"] = columns["known_at"].fill_null(occurred + delay)
     rules = [("occurred_at", "lies in the future", occurred > now)]
     if source.table == "feedback":
-        rules += _score_rules(source, columns)
+        rules += _score_rules(columns)
     if source.table == "contacts":
         arm = columns["arm"]
         rules.append(("arm", "expected treated or held_out", ~arm.isin(["treated", "held_out"])))
     return rules
 
 
-def _score_rules(source: Source, columns: dict[str, ir.Value]) -> list[Rule]:
+def _score_rules(columns: dict[str, ir.Value]) -> list[Rule]:
     metric, score = columns["metric"], columns["score"]
-    scales = dict.fromkeys(SCALES, source.scale) if source.scale else SCALES
     unanswered = score.isnull() & columns["invited_at"].isnull()
     rules: list[Rule] = [
         ("metric", f"expected one of {', '.join(SCALES)}", ~metric.isin(list(SCALES))),
         ("score", "is missing, and so is invited_at", unanswered),
         ("score", "is not a whole number", score != score.round()),
     ]
-    for one, (low, high) in scales.items():
+    for one, (low, high) in SCALES.items():
         outside = (metric == one) & ~score.between(low, high)
         rules.append(("score", f"outside {low:g}–{high:g} (metric {one})", outside))
     return rules
@@ -234,19 +134,9 @@ def _attributes(name: str, source: Source, mapped: ir.Table) -> dict[str, ir.Val
             )
         if column in {f.name for f in TABLES["customers"]}:
             raise ConfigError(f"sources.{name}.attributes: map {column!r} under 'columns'")
-    return {column: _attribute(source, raw[column]) for column in wanted}
-
-
-def _attribute(source: Source, raw: ir.Value) -> ir.Value:
-    if raw.type().is_decimal():
-        return raw.cast("float64")
-    if not raw.type().is_string():
-        return raw
-    raw = raw.strip().nullif("")
-    number = raw.replace(",", ".") if source.decimal == "," else raw
-    number = number.try_cast("float64")
-    text_left = (raw.notnull() & number.isnull()).any().execute()
-    return raw if text_left or pd.isna(text_left) else number
+        if column in RESERVED:
+            raise ConfigError(f"sources.{name}.attributes: the name {column!r} is reserved")
+    return {column: cast_attribute(name, source, column, raw[column]) for column in wanted}
 
 
 def _repeats(source: Source, table: ir.Table) -> ir.Table:
@@ -257,10 +147,11 @@ def _repeats(source: Source, table: ir.Table) -> ir.Table:
         keys = ["event_id"]
     else:
         return table.filter(ibis.literal(False)).select(ROW)
+    if keys == ["event_id"]:
+        table = table.filter(table.event_id.notnull())
     window = ibis.window(group_by=keys, order_by=ROW)
     copies = table.mutate(_copy=ibis.row_number().over(window))
-    not_missing = copies[keys[0]].notnull() if keys == ["event_id"] else ibis.literal(True)
-    return copies.filter((copies._copy > 0) & not_missing).select(ROW)
+    return copies.filter(copies._copy > 0).select(ROW)
 
 
 def _refuse_conflicts(checked: ir.Table) -> ir.Table:

@@ -1,10 +1,13 @@
 """A simulated company with known truth, for the demo and for tests of statistical claims."""
 
 from dataclasses import dataclass
+from datetime import date
 
 from cxpredict.data.log import CustomerLog
 from cxpredict.data.simulated.frames import simulate_frames
 from cxpredict.data.simulated.truth import Truth
+
+OBSERVED_UNTIL = date(2026, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -50,4 +53,5 @@ def simulate_company(n_customers: int, *, seed: int) -> SimulatedCompany:
     'failures'
     """
     frames, truth = simulate_frames(n_customers, seed=seed)
-    return SimulatedCompany(CustomerLog.from_frames(**frames), truth)
+    log = CustomerLog.from_frames(**frames, observed_until=OBSERVED_UNTIL)
+    return SimulatedCompany(log, truth)

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,7 @@ def _load(connection: Any, name: str, path: Path, source: Source) -> ir.Table:
             return number_rows(connection, name, connection.read_parquet(path))
         return number_rows(connection, name, _read_csv(connection, path, source))
     except (duckdb.Error, OSError) as error:
-        reason = _WRONG_ENCODING if "unicode" in str(error) else _first_lines(error)
-        raise DataError(f"{path.name}: cannot be read: {reason}") from error
+        raise DataError(f"{path.name}: cannot be read: {_reason(error)}") from error
 
 
 def _read_csv(connection: Any, path: Path, source: Source) -> ir.Table:
@@ -106,6 +106,10 @@ def _check_head(path: Path, source: Source) -> list[str]:
             first = list(itertools.islice(rows, 100))
     except UnicodeDecodeError as error:
         raise DataError(f"{path.name}: {_WRONG_ENCODING}") from error
+    except csv.Error as error:
+        raise DataError(
+            f"{path.name}: not a CSV file as declared; look for an open quote"
+        ) from error
     if len(header) == 1 and (other := next((c for c in ";\t|," if c in header[0]), None)):
         raise DataError(f"{path.name}: one column, but {other!r} in it; set delimiter: {other!r}")
     twice = sorted({column for column in header if header.count(column) > 1})
@@ -122,6 +126,8 @@ def _check_head(path: Path, source: Source) -> list[str]:
 
 def number_rows(connection: Any, name: str, table: ir.Table) -> ir.Table:
     """Keep a table in memory with its rows numbered from 1, so that messages can name them."""
+    if ROW in table.columns:
+        raise DataError(f"{name}: the column name {ROW!r} is reserved; rename it")
     untyped = [c for c in table.columns if table[c].type().is_null()]
     table = table.mutate(**{c: ibis.null("string") for c in untyped})
     numbered = table.mutate(**{ROW: ibis.row_number() + 1})
@@ -177,7 +183,7 @@ def map_columns(connection: Any, name: str, table: ir.Table, source: Source) -> 
     try:
         return connection.sql(f"SELECT {select} FROM {_quoted(table.op().name)}{where}")
     except duckdb.Error as error:
-        raise ConfigError(f"sources.{name}: an expression fails: {_first_lines(error)}") from error
+        raise ConfigError(f"sources.{name}: an expression fails: {_reason(error)}") from error
 
 
 def _expression(name: str, table: ir.Table, how: Column) -> str:
@@ -210,16 +216,24 @@ def _checked(name: str, table: ir.Table, text: str) -> str:
                 f"sources.{name}: the source has no column {node.name!r}"
                 + nearest(node.name, table.columns)
             )
-    return tree.sql("duckdb")
+    # a cast that fails gives null, so that the row meets its rule; a comment could hide more SQL
+    safe = tree.transform(lambda n: exp.TryCast(**n.args) if type(n) is exp.Cast else n)
+    return str(safe.sql("duckdb", comments=False))
 
 
 def _quoted(name: str) -> str:
     return exp.to_identifier(name, quoted=True).sql("duckdb")
 
 
-def _first_lines(error: Exception) -> str:
-    """Keep what DuckDB says of the file's form, never the line it quotes (a customer's data)."""
-    lines = [
-        line for line in str(error).splitlines() if not line.startswith(("Original Line", "LINE "))
-    ]
-    return " ".join(lines[:3])
+def _reason(error: Exception) -> str:
+    """Say what DuckDB found wrong without the line it quotes (a customer's data)."""
+    text = str(error)
+    if "unicode" in text:
+        return _WRONG_ENCODING
+    if isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException):
+        return text.splitlines()[0]
+    line = re.search(r"CSV Error on Line: (\d+)", text)
+    counts = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
+    found = [f"line {line[1]}"] if line else []
+    found += [f"expected {counts[1]} values, found {counts[2]}"] if counts else []
+    return ": ".join(found) or f"not as declared ({type(error).__name__})"

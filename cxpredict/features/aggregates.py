@@ -1,15 +1,17 @@
 """What a feature is: where it comes from, and which aggregates a log offers by default."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
+from hashlib import sha256
 from typing import Any, Literal, Self
 
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
 
+from cxpredict.data.contracts import RESERVED
 from cxpredict.data.log import CustomerLog
 
 Measure = Literal[
@@ -44,6 +46,8 @@ class Origin:
         Where in the journey the rows belong, empty if nowhere in particular.
     label : str
         What the measured values are, in words with their unit: ``minutes of failure``.
+    alias : str
+        The name of the feature where the usual one is taken.
 
     Examples
     --------
@@ -59,10 +63,13 @@ class Origin:
     touchpoint: str = ""
     channel: str = ""
     label: str = ""
+    alias: str = ""
 
     @property
     def name(self) -> str:
         """The name of the feature, made of letters, digits and underscores for aggregates."""
+        if self.alias:
+            return self.alias
         if self.measure == "attribute":
             return self.column
         subject = [_safe(value) for _, value in self.filters] or [self.source]
@@ -139,11 +146,26 @@ def default_aggregates(
     """
     windows = sorted(windows_days)
     names = value_names or {}
-    return [
+    aggregates = [
         *_interaction_aggregates(_known(log.interactions, until), windows, names),
         *_feedback_aggregates(_known(log.feedback, until), windows),
         *_transaction_aggregates(_known(log.transactions, until), windows),
     ]
+    return _without_collisions(aggregates, taken={*RESERVED, *log.customers.columns})
+
+
+def _without_collisions(aggregates: Sequence[Origin], *, taken: set[str]) -> list[Origin]:
+    """Name features apart whose usual names are equal, or are names of attributes."""
+    named = []
+    for origin in aggregates:
+        name = origin.name
+        if name in taken:
+            name = f"{origin.source}_{name}"
+        if name in taken:
+            name = f"{name}_{sha256(repr(origin).encode()).hexdigest()[:8]}"
+        named.append(origin if name == origin.name else replace(origin, alias=name))
+        taken.add(name)
+    return named
 
 
 def _known(table: ir.Table, until: datetime) -> ir.Table:
@@ -224,4 +246,4 @@ def _nearly_all(rows: ir.Table, column: str) -> str:
 
 
 def _safe(value: str) -> str:
-    return "".join(c if c.isascii() and c.isalnum() else "_" for c in value.lower()).strip("_")
+    return "".join(c if c.isalnum() else "_" for c in value.lower()).strip("_")

@@ -74,6 +74,7 @@ def build_features(
         aggregates = default_aggregates(log, until=dates["as_of"].max())
     population = log.connection.create_table(ibis.util.gen_name("population"), dates)
     profile, origins = _profile(log, population, exclude)
+    _check_names([*origins, *(origin.name for origin in aggregates)])
     parts = [profile]
     for source in ("interactions", "feedback", "transactions"):
         wanted = [origin for origin in aggregates if origin.source == source]
@@ -100,6 +101,15 @@ def _dates(index: pd.MultiIndex) -> pd.DataFrame:
             "_row": range(len(index)),
         }
     )
+
+
+def _check_names(names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1 or name in KEYS})
+    if twice:
+        raise DataError(
+            f"features need names of their own, these are taken: {', '.join(twice[:5])}; rename "
+            "the attribute, or give the aggregate an alias"
+        )
 
 
 def _profile(
@@ -133,11 +143,14 @@ def _aggregate(
         lambda t: (t.occurred_at < t.as_of) & (t.known_at < t.as_of)
     )
     seen = seen.mutate(_age=seen.as_of.delta(seen.occurred_at, unit="microsecond"))
-    plain = [origin for origin in wanted if origin.measure not in ("last", "change")]
+    apart = ("last", "change", "unanswered")
+    plain = [origin for origin in wanted if origin.measure not in apart]
     if plain:
         yield seen.group_by(KEYS).agg(**{o.name: _measure(seen, o) for o in plain})
     for origin in wanted:
-        if origin.measure in ("last", "change"):
+        if origin.measure == "unanswered":
+            yield _unanswered(population.join(events, "customer_id"), origin)
+        elif origin.measure in apart:
             yield _in_order(seen, origin)
 
 
@@ -146,7 +159,7 @@ def _measure(seen: ir.Table, origin: Origin) -> ir.Value:
     mask = _mask(seen, origin)
     age = seen._age
     match origin.measure:
-        case "count" | "unanswered":
+        case "count":
             value = mask.sum()
         case "days":
             value = _distinct_days(seen, mask)
@@ -180,9 +193,7 @@ def _mask(seen: ir.Table, origin: Origin) -> ir.BooleanValue:
     for column, level in origin.filters:
         mask = mask & (seen[column] == level).fill_null(False)
     if origin.source == "feedback":
-        mask = mask & (
-            seen.score.isnull() if origin.measure == "unanswered" else seen.score.notnull()
-        )
+        mask = mask & seen.score.notnull()
     return mask
 
 
@@ -216,6 +227,16 @@ def _in_order(seen: ir.Table, origin: Origin) -> ir.Table:
     if origin.measure == "change":
         value = value - ranked.value.max(where=ranked["rank"] == 1)
     return ranked.group_by(KEYS).agg(**{origin.name: value})
+
+
+def _unanswered(rows: ir.Table, origin: Origin) -> ir.Table:
+    """Count invitations before the date whose answer was not known before it, if ever it came."""
+    age = rows.as_of.delta(rows.invited_at, unit="microsecond")
+    answered = rows.score.notnull() & (rows.occurred_at < rows.as_of) & (rows.known_at < rows.as_of)
+    invited = rows.filter((age > 0) & _within(age, origin.window_days) & ~answered)
+    for column, level in origin.filters:
+        invited = invited.filter(invited[column] == level)
+    return invited.group_by(KEYS).agg(**{origin.name: invited.count().cast("float64")})
 
 
 def _collect(parts: Sequence[ir.Table], origins: Mapping[str, Origin]) -> pd.DataFrame:

@@ -1,7 +1,5 @@
 """What became of customers after a date: the only module that looks beyond `as_of`."""
 
-from datetime import timedelta
-
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
@@ -77,6 +75,9 @@ def given_column(
             label = label == str(positive)
         else:
             label = label.cast("float64") == ibis.literal(str(positive)).try_cast("float64")
+        values = log.customers[column].nunique().execute()
+        if values > 2:
+            raise DataError(f"label {column!r}: expected two values, found {values}")
         if not label.any().execute():
             raise DataError(f"no customer has {column!r} = {positive!r}; mend 'positive'")
     labels = log.customers.select("customer_id", label=label.try_cast("float64"))
@@ -84,6 +85,16 @@ def given_column(
     return rows.select("customer_id", "as_of", "label")
 
 
-def observed_until(log: CustomerLog, *, gap_days: int, horizon_days: int) -> pd.Timestamp:
-    """Last date whose label window is over at the end of the log."""
-    return log.span[1] - timedelta(days=gap_days + horizon_days)
+def observed_until(log: CustomerLog, *, kind: str | None) -> pd.Timestamp:
+    """Give the end of observation: as declared, else the last record of the label's own tables."""
+    if log.observed_until is not None:
+        return pd.Timestamp(log.observed_until)
+    tables = [log.feedback]
+    if kind is not None:
+        tables = [t for t in (log.transactions, log.interactions) if _holds(t, kind)]
+    ends = [table.occurred_at.max().execute() for table in tables]
+    return pd.Series(ends, dtype="datetime64[us]").max()
+
+
+def _holds(table: ir.Table, kind: str) -> bool:
+    return bool(table.filter(table.kind == kind).count().execute())

@@ -24,11 +24,13 @@ def seen_before(dates: ir.Table, events: ir.Table, *, within_days: int | None = 
 
 
 def sightings(log: CustomerLog) -> ir.Table:
-    """Every time at which a customer was certainly there: first date, interaction, transaction."""
+    """List every time at which a customer was there: first date, interaction, answer, purchase."""
     since = log.customers.filter(log.customers.since.notnull())
     first = since.select("customer_id", occurred_at=since.since, known_at=since.since)
     columns = ["customer_id", "occurred_at", "known_at"]
-    return ibis.union(first, log.interactions.select(columns), log.transactions.select(columns))
+    answers = log.feedback.filter(log.feedback.score.notnull())
+    events = (log.interactions, log.transactions, answers)
+    return ibis.union(first, *(table.select(columns) for table in events))
 
 
 def to_dates(as_of: Date | Sequence[Date]) -> list[pd.Timestamp]:

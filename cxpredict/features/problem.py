@@ -132,7 +132,8 @@ class _Problem(ABC):
         tests = list(pd.date_range(test_at, test_until or test_at, freq=f"{every_days}D"))
         if not tests:
             raise DataError(f"test_until {test_until} lies before test_at {test_at}")
-        complete = labels.observed_until(log, gap_days=gap, horizon_days=horizon)
+        observed = labels.observed_until(log, kind=self._kind)
+        complete = observed - timedelta(days=gap + horizon)
         if tests[-1] > complete:
             raise DataError(
                 f"test date {tests[-1].date()}: outcomes are known up to {complete.date()} only "
@@ -182,6 +183,11 @@ class _Problem(ABC):
             )
         return index[self.labels(log, index).notna().to_numpy()]
 
+    @property
+    @abstractmethod
+    def _kind(self) -> str | None:
+        """Kind of event that the label looks for; None for answers."""
+
     def _horizon(self) -> int:
         if self.settings.horizon_days is None:
             raise ConfigError("a label column has no dates: use split_customers")
@@ -207,12 +213,14 @@ class ChurnProblem(_Problem):
     cancelled : str, optional
         Kind of the event with which a customer leaves.
     inactive : str, optional
-        Kind of the event whose absence through the whole window is churn; customers with such an
-        event in the `active_days` before `as_of` (default two horizons) are the population.
+        Kind of the event whose absence through the whole window is churn.
     label : str, optional
         Column of customers that says who left; `positive` is the value of those who did.
     horizon_days, gap_days : int
         The label window is ``(as_of + gap, as_of + gap + horizon]``.
+    active_days : int, optional
+        The population has a record in so many days before `as_of`; with `inactive` it is such an
+        event (default two horizons), with `cancelled` any record (default: ever).
 
     Raises
     ------
@@ -241,6 +249,10 @@ class ChurnProblem(_Problem):
         given = {name: value for name, value in locals().items() if name != "self"}
         self.settings = check_settings(ChurnSettings, given)
 
+    @property
+    def _kind(self) -> str | None:
+        return self.settings.cancelled or self.settings.inactive
+
     def to_score(self, log: CustomerLog, as_of: Date) -> pd.MultiIndex:
         """List the customers a batch job scores: the population less those known to have left."""
         index = super().to_score(log, as_of)
@@ -258,7 +270,8 @@ class ChurnProblem(_Problem):
             return dates.cross_join(log.customers.select("customer_id"))
         assert self.settings.cancelled is not None
         gone = seen_before(dates, labels.events_of_kind(log, self.settings.cancelled))
-        return seen_before(dates, sightings(log)).anti_join(gone, ["customer_id", "as_of"])
+        there = seen_before(dates, sightings(log), within_days=self.settings.active_days)
+        return there.anti_join(gone, ["customer_id", "as_of"])
 
     def _labels(self, log: CustomerLog, population: ir.Table) -> ir.Table:
         if self.settings.label is not None:
@@ -305,6 +318,10 @@ class SatisfactionProblem(_Problem):
     ) -> None:
         given = {name: value for name, value in locals().items() if name != "self"}
         self.settings = check_settings(SatisfactionSettings, given)
+
+    @property
+    def _kind(self) -> None:
+        return None
 
     def _active(self, log: CustomerLog, dates: ir.Table) -> ir.Table:
         if self.settings.label is not None:

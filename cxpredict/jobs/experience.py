@@ -16,7 +16,7 @@ from cxpredict.features.problem import ChurnProblem
 from cxpredict.jobs.results import Experience
 from cxpredict.value.margins import margin_per_period
 from cxpredict.value.nps import nps
-from cxpredict.value.nps.response import response_weights
+from cxpredict.value.nps.response import ResponseWeights, response_weights
 from cxpredict.value.nps.scores import nps_group
 from cxpredict.value.rox import return_on_experience
 from cxpredict.value.rox.economics import GroupEconomics, group_economics
@@ -50,18 +50,28 @@ def measure_experience(config: Config, log: CustomerLog) -> Experience:
     sampling = invited.pop("weight")
     answered = invited["score"].notna()
     unweighted = nps(invited["score"], weights=sampling)
-    if not config.nps.weighted:
-        table = _by_segment(log, invited["score"], sampling)
-        note = "The NPS speaks of those who answered: the non-response weighting is off."
-        rox, economics, more = _rox(config, log)
-        return Experience(table, unweighted, None, len(invited), rox, economics, (note, *more))
-    X = _features(config, log, invited.index)
-    weighting = response_weights(X, answered, random_state=config.random_state)
+    weighting, notes = _weighting(config, log, answered)
     weights = sampling.copy()
-    weights[answered] *= weighting.weights
+    if weighting is not None:
+        weights[answered] *= weighting.weights
     table = _by_segment(log, invited["score"], weights)
     rox, economics, more = _rox(config, log)
-    return Experience(table, unweighted, weighting, len(invited), rox, economics, more)
+    return Experience(table, unweighted, weighting, len(invited), rox, economics, (*notes, *more))
+
+
+def _weighting(
+    config: Config, log: CustomerLog, answered: pd.Series
+) -> tuple[ResponseWeights | None, tuple[str, ...]]:
+    """Weight the answers for non-response, or say why they are not weighted."""
+    off = "The NPS speaks of those who answered: the non-response weighting is off"
+    assert config.nps is not None
+    if not config.nps.weighted:
+        return None, (f"{off}.",)
+    X = _features(config, log, answered.index)
+    try:
+        return response_weights(X, answered, random_state=config.random_state), ()
+    except DataError as error:
+        return None, (f"{off}, because it is not possible: {error}",)
 
 
 def _invitations(log: CustomerLog, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:

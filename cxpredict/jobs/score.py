@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,15 +18,17 @@ from cxpredict.action.targets import Offer, assign_arms, rank_targets
 from cxpredict.config import Config, ValueSettings, load_config
 from cxpredict.data.log import CustomerLog
 from cxpredict.drivers.contributions import explain
-from cxpredict.errors import ConfigError, EmptyDataError
+from cxpredict.errors import ConfigError, DataError, EmptyDataError
 from cxpredict.features.build import build_features
 from cxpredict.jobs.bundle import Bundle
 from cxpredict.jobs.publish import digest, publishing, write_json
+from cxpredict.jobs.records import open_records, write_rejects
 from cxpredict.jobs.registry import load_bundle
 from cxpredict.value.customer_value import customer_value, value_at_risk
 from cxpredict.value.margins import margin_per_period
 
 PROBABILITY = {"churn": "churn_probability", "satisfaction": "low_score_probability"}
+LATEST_DAYS = 31
 REASONS = ["reason_1", "reason_2", "reason_3"]
 
 
@@ -84,24 +87,42 @@ def score(
     No clock enters the result: the same inputs, configuration and model give the same bytes.
     """
     config = config if isinstance(config, Config) else load_config(config)
-    try:
-        day = pd.Timestamp(as_of)
-    except ValueError as error:
-        raise ConfigError(f"as_of: expected a date such as 2024-06-30, found {as_of!r}") from error
+    day = _day(as_of)
     bundle = load_bundle(model, artifacts=config.path(config.artifacts))
     home = Path(out) if out else config.path(config.artifacts) / "scores" / bundle.name
     folder = home / f"as_of={day.date()}"
     try:
-        log = CustomerLog.open(config)
-        index = bundle.problem.to_score(log, day)
-        if not len(index):
-            raise EmptyDataError(f"no active customer at {day.date()}: nobody to score")
+        log = open_records(config)
     except EmptyDataError:
-        _publish(folder, config, bundle, day, scores=empty_scores(bundle.kind), log=None)
+        if not folder.exists():  # an empty file must not replace scores that were good
+            _publish(folder, config, bundle, day, scores=empty_scores(bundle.kind), log=None)
         raise
+    _check_day(log, day)
+    index = bundle.problem.to_score(log, day)
+    if not len(index):
+        _publish(folder, config, bundle, day, scores=empty_scores(bundle.kind), log=log)
+        raise EmptyDataError(f"no active customer at {day.date()}: nobody to score")
     scores = score_customers(bundle, log, index, config)
     manifest = _publish(folder, config, bundle, day, scores=scores, log=log)
     return Scoring(folder, scores, manifest)
+
+
+def _day(as_of: str | date) -> pd.Timestamp:
+    """Read a date without a time: a day has one folder of scores."""
+    try:
+        return pd.Timestamp(date.fromisoformat(str(as_of).removesuffix(" 00:00:00")))
+    except ValueError as error:
+        raise ConfigError(f"as_of: expected a date such as 2024-06-30, found {as_of!r}") from error
+
+
+def _check_day(log: CustomerLog, day: pd.Timestamp) -> None:
+    """Refuse to score long after the records end: everybody would look silent."""
+    last = log.span[1]
+    if pd.notna(last) and day > last + timedelta(days=LATEST_DAYS):
+        raise DataError(
+            f"as_of {day.date()} is more than {LATEST_DAYS} days after the records end "
+            f"({last.date()}); give a date they cover"
+        )
 
 
 def score_customers(
@@ -152,8 +173,10 @@ def _add_money(
     if config.value is None:
         return
     worth = value_if_kept(log, index, config.value).to_numpy()
-    risk = scores["churn_probability"].to_numpy()
-    scores["value_at_risk"] = value_at_risk(risk, worth)
+    known = ~np.isnan(worth)  # what a customer is worth may be unknown: the money stays missing
+    risk = scores["churn_probability"].to_numpy()[known]
+    worth = worth[known]
+    scores.loc[known, "value_at_risk"] = value_at_risk(risk, worth)
     if config.offer is None:
         return
     offer = Offer(
@@ -162,15 +185,16 @@ def _add_money(
         acceptance=config.offer.acceptance,
     )
     ranked = rank_targets(risk, value=worth, offer=offer).sort_index()
-    scores["expected_gain"] = ranked["expected_gain"].to_numpy()
+    scores.loc[known, "expected_gain"] = ranked["expected_gain"].to_numpy()
+    chosen = scores.index[known][ranked["selected"].to_numpy()]
     arms = assign_arms(
-        scores["customer_id"].tolist(), holdout_share=config.offer.holdout_share, salt=config.name
+        scores.loc[chosen, "customer_id"],
+        holdout_share=config.offer.holdout_share,
+        salt=config.name,
     )
-    selected = ranked["selected"].to_numpy()
-    scores["arm"] = pd.Series(arms.astype("str").to_numpy()).where(selected)
-    scores["action"] = pd.Series("contact", index=scores.index).where(
-        selected & (arms == "treated").to_numpy(), "none"
-    )
+    scores["action"] = "none"
+    scores.loc[chosen, "arm"] = arms.astype("str")
+    scores.loc[arms.index[arms == "treated"], "action"] = "contact"
 
 
 def value_if_kept(log: CustomerLog, index: pd.MultiIndex, settings: ValueSettings) -> pd.Series:
@@ -226,7 +250,9 @@ def _publish(
         "model_sha256": bundle.digest,
         "config_sha256": sha256(config.model_dump_json().encode()).hexdigest(),
         "inputs_sha256": {
-            name: digest(config.path(source.path)) for name, source in config.sources.items()
+            path: digest(config.path(path))
+            for source in config.sources.values()
+            for path in (source.path, *(join.path for join in source.join))
         },
         "rows": {"scored": len(scores)},
     }
@@ -236,8 +262,7 @@ def _publish(
             new / "scores.parquet",
         )
         if log is not None:
-            rejects = log.rejects.order_by("source", "row").to_pyarrow()
-            pq.write_table(rejects, new / "rejects.parquet")
+            write_rejects(log.rejects, new / "rejects.parquet")
             manifest["rows"]["sources"] = log.quality.to_dict("records")
             manifest["rows"]["rejected_by_rule"] = log.rules.drop(columns="first_rows").to_dict(
                 "records"

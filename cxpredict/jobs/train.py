@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,17 @@ import numpy as np
 import pandas as pd
 
 from cxpredict.config import ChurnSettings, Config, CustomerSplit, load_config
+from cxpredict.config.reading import nearest
 from cxpredict.data.log import CustomerLog
 from cxpredict.drivers.contributions import explain
-from cxpredict.errors import DataError
+from cxpredict.errors import ConfigError, DataError
 from cxpredict.features.aggregates import Origin, default_aggregates
 from cxpredict.features.audit import LeakAudit, audit_leakage
 from cxpredict.features.build import build_features
 from cxpredict.features.problem import ChurnProblem, SatisfactionProblem
 from cxpredict.jobs.bundle import Bundle, Problem
 from cxpredict.jobs.experience import measure_experience
+from cxpredict.jobs.records import open_records
 from cxpredict.jobs.registry import register
 from cxpredict.jobs.results import TrainedModel, TrainingRun
 from cxpredict.jobs.score import score_customers
@@ -62,7 +64,7 @@ def train(config: str | Path | Config, *, progress: Progress | None = None) -> T
     say = progress or (lambda _: None)
     store = Store(config.path(config.artifacts))
     say("opening and checking the records")
-    log = CustomerLog.open(config)
+    log = open_records(config)
     with tracked(store, config.name, run_name=config.name) as run_id:
         log_run(config, log)
         problems = _problems(config)
@@ -105,7 +107,9 @@ def _train_one(
 ) -> TrainedModel:
     name = f"{config.name}-{kind}"
     say(f"{name}: building point-in-time features and labels")
-    aggregates, train_rows, test_rows = _build(config, log, problem)
+    train_index, test_index = _split(config, log, problem)
+    left_out = _left_out(log, problem, train_index, test_index)
+    aggregates, train_rows, test_rows = _build(config, log, problem, train_index, test_index)
     _check_size(name, train_rows.outcome)
     say(f"{name}: auditing {train_rows.X.shape[1]} features for leaks")
     audit = audit_leakage(
@@ -131,36 +135,52 @@ def _train_one(
         card={},
     )
     say(f"{name}: evaluating on {len(test_rows.X):,} test rows, explaining with SHAP")
-    trained = _judge(config, bundle, train_rows, test_rows, audit, dropped)
+    notes = (*_notes(config, train_rows, test_rows, audit, dropped), *left_out)
+    trained = _judge(bundle, train_rows, test_rows, audit, dropped, notes)
     say(f"{name}: registering, scoring the customers of today")
     return _register(config, store, log, trained, {"training": train_rows, "test": test_rows})
 
 
-def _build(config: Config, log: CustomerLog, problem: Problem) -> tuple[list[Origin], _Rows, _Rows]:
+def _build(
+    config: Config,
+    log: CustomerLog,
+    problem: Problem,
+    train_index: pd.MultiIndex,
+    test_index: pd.MultiIndex,
+) -> tuple[list[Origin], _Rows, _Rows]:
     """Build both parts of the split; features that never vary in training are left out."""
-    train_index, test_index = _split(config, log, problem)
     aggregates = default_aggregates(
         log,
         until=train_index.get_level_values("as_of").max(),
         **config.features.of_aggregates,
     )
-    exclude = (*problem.label_columns, *config.features.exclude)
+    excluded = config.features.exclude
     parts = []
     for index in (train_index, test_index):
-        X = build_features(log, index, aggregates=aggregates, exclude=exclude)
+        X = build_features(log, index, aggregates=aggregates, exclude=problem.label_columns)
+        _check_known("features.exclude", excluded, X.columns)
+        _check_known("audit.accept", config.audit.accept, X.columns)
+        X = X.drop(columns=list(excluded))
         y = problem.labels(log, index)
         parts.append(_Rows(X, y, _outcome(problem, y), _weights(log, index)))
     varying = [name for name in parts[0].X if parts[0].X[name].nunique(dropna=False) > 1]
     return aggregates, parts[0].select(varying), parts[1].select(varying)
 
 
+def _check_known(setting: str, names: Iterable[str], columns: Iterable[str]) -> None:
+    known = list(columns)
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"{setting}: there is no feature {name!r}{nearest(name, known)}")
+
+
 def _judge(
-    config: Config,
     bundle: Bundle,
     train_rows: _Rows,
     test_rows: _Rows,
     audit: LeakAudit,
     dropped: tuple[str, ...],
+    notes: tuple[str, ...],
 ) -> TrainedModel:
     """Evaluate and explain on the untouched rows, and write the model card."""
     risk = bundle.risk(test_rows.X)["probability"]
@@ -168,7 +188,6 @@ def _judge(
     periods = pd.concat(
         [_periods("train", train_rows), _periods("test", test_rows)], ignore_index=True
     )
-    notes = _notes(config, train_rows, test_rows, audit, dropped)
     return TrainedModel(
         bundle=replace(bundle, card=_card(train_rows, metrics, periods, audit, dropped, notes)),
         metrics=metrics,
@@ -205,6 +224,15 @@ def _split(
     if isinstance(config.split, CustomerSplit):
         return problem.split_customers(log, **config.split.model_dump())
     return problem.split(log, **config.split.model_dump())
+
+
+def _left_out(log: CustomerLog, problem: Problem, *parts: pd.MultiIndex) -> tuple[str, ...]:
+    """Count the active customers whose outcome is not known."""
+    dates = sorted({day for part in parts for day in part.get_level_values("as_of")})
+    missing = len(problem.population(log, dates)) - sum(len(part) for part in parts)
+    if not missing:
+        return ()
+    return (f"{missing:,} cases (customers at dates) without a known outcome were left out.",)
 
 
 def _today(config: Config, log: CustomerLog) -> pd.Timestamp:
@@ -292,7 +320,8 @@ def _notes(
     if isinstance(config.split, CustomerSplit):
         notes.append(
             "The table has no time: customers are split at random, so the figures say how well the "
-            "model knows today's customers, not how it will do later."
+            "model knows today's customers, not how it will do later. Most customers scored below "
+            "were in training."
         )
     before, after = train_rows.rate, test_rows.rate
     standard_error = (before * (1 - before) / len(test_rows.outcome)) ** 0.5
@@ -306,7 +335,8 @@ def _notes(
         notes.append(f"Only {outcome.sum():,.0f} of the rarer outcome in training: wide intervals.")
     if dropped:
         notes.append(f"The audit dropped features that know the answer: {', '.join(dropped)}.")
-    for name, reason in config.audit.accept.items():
+    accepted = {n: r for n, r in config.audit.accept.items() if n in audit.high}
+    for name, reason in accepted.items():
         notes.append(f"Accepted although the audit calls it high: {name}, because {reason}.")
     return tuple(notes)
 

@@ -24,7 +24,8 @@ def margin_per_period(log: CustomerLog, index: pd.MultiIndex, settings: ValueSet
     Returns
     -------
     Series of float
-        Money per `period_days`, indexed by `index`; 0 without transactions, never negative.
+        Money per `period_days`, indexed by `index`, never negative; 0 without transactions,
+        missing where the column is.
 
     Raises
     ------
@@ -37,8 +38,9 @@ def margin_per_period(log: CustomerLog, index: pd.MultiIndex, settings: ValueSet
         margins = _from_column(log, population, settings)
     else:
         margins = _from_transactions(log, population, settings)
+        margins = margins.mutate(margin=margins.margin.fill_null(0.0))
     values = margins.order_by("_row").margin.to_pyarrow().to_pandas().to_numpy(dtype="float64")
-    return pd.Series(values, index=index, name="margin").fillna(0.0).clip(lower=0.0)
+    return pd.Series(values, index=index, name="margin").clip(lower=0.0)
 
 
 def _from_column(log: CustomerLog, population: ibis.Table, settings: ValueSettings) -> ibis.Table:

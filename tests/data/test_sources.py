@@ -1,7 +1,11 @@
 """What a bad file gets: see the numbers of the bad-input list in the test names."""
 
+from datetime import date
 from pathlib import Path
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from cxpredict.config import parse_config
@@ -26,19 +30,19 @@ def open_source(folder: Path, *, limit: float = 1.0, **source):
         "columns": COLUMNS,
         **source,
     }
-    content = {
+    content = {**run_of({"sales": settings}), "max_reject_share": limit}
+    return CustomerLog.open(parse_config(content, directory=folder))
+
+
+def run_of(sources):
+    return {
         "name": "shop",
-        "sources": {"sales": settings},
+        "sources": sources,
         "problems": {"churn": {"inactive": "purchase", "horizon_days": 30}},
-        "split": {"test_at": "2024-06-01", "every_days": 30},
+        "split": {"test_at": date(2024, 6, 1), "every_days": 30},
         "bands": {"churn": {"medium": 0.1, "high": 0.3}},
         "random_state": 7,
-        "max_reject_share": limit,
     }
-    import datetime
-
-    content["split"]["test_at"] = datetime.date(2024, 6, 1)
-    return CustomerLog.open(parse_config(content, directory=folder))
 
 
 def rows(log: CustomerLog, table: str = "transactions"):
@@ -131,7 +135,6 @@ def test_11_12_13_ids_stay_the_text_they_are(tmp_path):
 
 
 def test_12_an_id_column_stored_as_decimal_numbers_beyond_its_digits_is_rejected(tmp_path):
-    import pandas as pd
 
     frame = pd.DataFrame({"id": [2.0**53, 17850.0, None], "at": "2024-01-31", "amount": 1.0})
     frame.to_parquet(tmp_path / "sales.parquet")
@@ -187,7 +190,6 @@ def test_22_day_first_dates_are_never_guessed(tmp_path):
 
 
 def test_23_numbers_where_times_should_be_are_an_error(tmp_path):
-    import pandas as pd
 
     frame = pd.DataFrame({"id": ["a"], "at": [1_706_659_200_000], "amount": [1.0]})
     frame.to_parquet(tmp_path / "sales.parquet")
@@ -271,3 +273,88 @@ def test_a_join_that_would_multiply_rows_is_an_error(tmp_path):
 def test_a_declared_delay_moves_the_time_of_knowledge(tmp_path):
     log = open_file(tmp_path, "id,at,amount\na,2024-01-31,1\n", delay_hours=36.0)
     assert str(rows(log).known_at.iloc[0]) == "2024-02-01 12:00:00"
+
+
+def test_19_an_offset_counts_in_a_declared_format_and_as_a_word(tmp_path):
+    zone = {"timezone": "America/Sao_Paulo"}
+    log = open_file(
+        tmp_path,
+        "id,at,amount\na,2024-01-31 10:00:00+0200,1\nb,2024-01-31 10:00:00+0000,1\n",
+        time_format="%Y-%m-%d %H:%M:%S%z",
+        **zone,
+    )
+    assert rows(log).occurred_at.dt.hour.tolist() == [8, 10]
+    log = open_file(
+        tmp_path,
+        "id,at,amount\na,2024-01-31 10:00:00 UTC,1\nb,2024-01-31T10:00:00z,1\n"
+        "c,2024-01-31 10:00,1\nd,2024-01-31 10:00:00 PST,1\n",
+        **zone,
+    )
+    hours = rows(log).set_index("customer_id").occurred_at.dt.hour.to_dict()
+    assert hours == {"a": 10, "b": 10, "c": 13}
+
+
+def test_05_a_point_under_decimal_commas_is_rejected_and_never_a_hundredfold(tmp_path):
+    content = "id;at;amount\na;2024-01-31;1,5\nb;2024-01-31;12.50\nc;2024-01-31;1.234,5\n"
+    log = open_file(tmp_path, content, delimiter=";", decimal=",")
+    assert rows(log).set_index("customer_id").amount.to_dict() == {"a": 1.5, "c": 1234.5}
+    assert log.rules.rule.tolist() == ["amount: is not a number"]
+
+
+def test_10_a_line_that_duckdb_quotes_is_never_shown(tmp_path):
+    content = "id,at,amount\n" + "a,2024-01-31,1\n" * 150 + '"SECRET\nNAME",2024-01-31,1.5,9\n'
+    with pytest.raises(DataError, match="expected 3 values, found 4") as raised:
+        open_file(tmp_path, content)
+    assert "NAME" not in str(raised.value)
+
+
+def test_an_open_quote_is_named(tmp_path):
+    with pytest.raises(DataError):
+        open_file(tmp_path, 'id,at,amount\n"a,2024-01-31,1\n' + "b,2024-01-31,1\n" * 20_000)
+
+
+def test_54_a_comment_in_an_expression_hides_nothing(tmp_path):
+    (tmp_path / "secret.txt").write_text("top")
+    content = "id,at,amount\na,2024-01-31,1\n"
+    secret = f"read_text('{tmp_path / 'secret.txt'}')"
+    hidden = f"id = 'a' -- */ AND (SELECT first(content) FROM {secret}) = 'wrong' /* "
+    log = open_file(tmp_path, content, where=hidden)
+    assert len(rows(log)) == 1  # the hidden part would keep none
+
+
+def test_a_cast_that_fails_rejects_the_row(tmp_path):
+    columns = {**COLUMNS, "amount": {"expression": "CAST(amount AS DOUBLE) * 2"}}
+    log = open_file(tmp_path, "id,at,amount\na,2024-01-31,4\nb,2024-01-31,four\n", columns=columns)
+    assert log.quality.kept.tolist() == [1]
+    assert log.rules.rule.tolist() == ["amount: is missing"]
+
+
+def test_17_a_rejected_row_does_not_hide_its_good_copy(tmp_path):
+    content = "id,at,amount,nr\na,2024-01-31,bad,1\na,2024-01-31,5,1\n"
+    log = open_file(tmp_path, content, columns={**COLUMNS, "event_id": "nr"})
+    assert rows(log).amount.tolist() == [5]
+
+
+def test_12_missing_float_ids_are_missing_and_not_an_error(tmp_path):
+
+    table = pa.table(
+        {"id": pa.array([1.0, float("nan")]), "at": ["2024-01-31"] * 2, "amount": [1, 1]}
+    )
+    pq.write_table(table, tmp_path / "sales.parquet")
+    assert pd.isna(pq.read_table(tmp_path / "sales.parquet").to_pandas().id[1])
+    log = open_source(tmp_path, path="sales.parquet")
+    assert rows(log).customer_id.tolist() == ["1"]
+    assert log.rules.rule.tolist() == ["customer_id: is missing"]
+
+
+def test_16_a_customer_in_two_sources_is_refused(tmp_path):
+    for name in ("old", "new"):
+        (tmp_path / f"{name}.csv").write_text(f"id,plan\na,{name}\n")
+    columns = {"customer_id": "id"}
+    sources = {
+        name: {"path": f"{name}.csv", "table": "customers", "columns": columns}
+        for name in ("old", "new")
+    }
+    config = parse_config({**run_of({}), "sources": sources}, directory=tmp_path)
+    with pytest.raises(DataError, match="more than one source"):
+        CustomerLog.open(config)

@@ -197,3 +197,42 @@ def test_nothing_that_happens_or_becomes_known_later_changes_a_feature(
     assert default_aggregates(other, until=LATER) == aggregates
     after = build_features(other, features.index, aggregates=aggregates)
     pd.testing.assert_frame_equal(features, after, check_exact=True)
+
+
+def test_an_invitation_counts_as_unanswered_until_its_answer_is_known():
+    rows = pd.DataFrame(
+        {
+            "customer_id": ["a", "b", "c"],
+            "invited_at": "2024-02-20",
+            "occurred_at": ["2024-03-05", "2024-02-20", "2024-02-21"],
+            "metric": "nps",
+            "score": [9, None, 8],
+        }
+    )
+    log = CustomerLog.from_frames(feedback=rows)
+    origin = Origin("feedback", "unanswered", "", (("metric", "nps"),), 30)
+    assert feature(log, origin, at("a", "b", "c")) == [1, 1, 0]
+
+
+def test_features_of_kinds_with_equal_or_foreign_names_stay_apart():
+    days = pd.date_range("2023-12-01", periods=40)
+    kinds = ["Web Visit", "web-visit", "购买", "purchase"]
+    rows = pd.concat(
+        pd.DataFrame({"customer_id": kind, "occurred_at": days, "kind": kind}) for kind in kinds
+    )
+    sales = pd.DataFrame(
+        {"customer_id": "x", "occurred_at": days, "amount": 1.0, "kind": "purchase"}
+    )
+    profile = pd.DataFrame({"customer_id": [*kinds, "x"], "purchase_count": 77.0})
+    log = CustomerLog.from_frames(interactions=rows, transactions=sales, customers=profile)
+    X = build_features(log, at(*kinds, "x"))
+    assert X.columns.is_unique
+    counts = {name: o for name, o in origins_of(X).items() if o.measure == "count"}
+    for kind in kinds:
+        mine = [n for n, o in counts.items() if o.filters == (("kind", kind),)]
+        assert any(X.loc[(kind, AS_OF), name] > 0 for name in mine), kind
+    assert (X["purchase_count"] == 77).all()
+    with pytest.raises(DataError, match="purchase_count"):
+        build_features(
+            log, at("x"), aggregates=[Origin("transactions", "count", "", (("kind", "purchase"),))]
+        )

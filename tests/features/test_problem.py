@@ -116,7 +116,7 @@ def test_train_until_and_train_from_bound_the_dates(company):
 
 def test_windows_that_are_not_over_and_histories_too_short_are_refused(company):
     problem = ChurnProblem(cancelled="cancellation", horizon_days=60)
-    with pytest.raises(DataError, match="outcomes are known up to 2025-11-01"):
+    with pytest.raises(DataError, match="outcomes are known up to 2025-11-02"):
         problem.split(company.log, test_at="2025-12-01", every_days=30)
     with pytest.raises(DataError, match="history is too short"):
         problem.split(company.log, test_at="2024-03-15", every_days=30)
@@ -154,3 +154,28 @@ def test_online_retail_population_is_the_published_one(shared_data, online_retai
     back = (when > test_at) & (when <= test_at + pd.Timedelta(days=90))
     silent = len(expected - set(bought.CustomerID[back].astype("int64").astype(str)))
     assert problem.labels(online_retail, index).sum() == silent
+
+
+def test_labels_count_as_complete_only_as_far_as_their_own_table_reaches():
+    visits = pd.DataFrame({"customer_id": "a", "occurred_at": [day(-9), day(150)], "kind": "visit"})
+    tables = {"transactions": sales(a=[-60, -5, 20], b=[-50, 1]), "interactions": visits}
+    problem = ChurnProblem(inactive="purchase", horizon_days=30)
+    with pytest.raises(DataError, match="outcomes are known up to 2024-02-20"):
+        problem.split(CustomerLog.from_frames(**tables), test_at=day(40), every_days=7)
+    declared = CustomerLog.from_frames(**tables, observed_until=day(160).date())
+    assert len(problem.split(declared, test_at=day(40), every_days=7)[1]) == 2
+
+
+def test_a_log_of_answers_alone_has_a_population():
+    answers = pd.DataFrame(
+        {"customer_id": ["a", "b"], "occurred_at": day(-3), "metric": "nps", "score": [9, 2]}
+    )
+    problem = SatisfactionProblem(metric="nps", horizon_days=30)
+    assert len(problem.population(CustomerLog.from_frames(feedback=answers), AS_OF)) == 2
+
+
+def test_labels_of_more_than_two_values_are_refused():
+    customers = pd.DataFrame({"customer_id": ["a", "b", "c"], "left": ["yes", "no", "?"]})
+    log = CustomerLog.from_frames(customers=customers)
+    with pytest.raises(DataError, match="expected two values, found 3"):
+        ChurnProblem(label="left", positive="yes").split_customers(log, as_of=AS_OF, test_share=0.5)

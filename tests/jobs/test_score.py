@@ -6,8 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from cxpredict.config import load_config
-from cxpredict.errors import ConfigError, EmptyDataError, ModelError
-from cxpredict.jobs.score import schema, score
+from cxpredict.data.log import CustomerLog
+from cxpredict.errors import ConfigError, DataError, EmptyDataError, ModelError
+from cxpredict.jobs.score import schema, score, score_customers
 
 CHAMPION = "models:/demo-churn@champion"
 
@@ -63,9 +64,40 @@ def test_the_manifest_adds_up(scoring):
     assert pq.read_schema(scoring.folder / "scores.parquet").names == schema("churn").names
 
 
-def test_nothing_known_later_enters_an_earlier_score(demo_config, tmp_path):
-    early = score(demo_config, model=CHAMPION, as_of="2025-06-01", out=tmp_path)
-    assert (early.scores.as_of == pd.Timestamp("2025-06-01")).all()
+def test_nothing_known_later_enters_an_earlier_score(run):
+    day = pd.Timestamp("2025-06-01")
+    bundle = run.models[0].bundle
+    past = {name: table.to_pandas() for name, table in run.log.table.items()}
+    for name, events in past.items():
+        if name != "customers":
+            past[name] = events[(events.occurred_at < day) & (events.known_at < day)]
+    logs = (run.log, CustomerLog.from_frames(**past))
+    scores = [
+        score_customers(bundle, log, bundle.problem.to_score(log, day), run.config) for log in logs
+    ]
+    pd.testing.assert_frame_equal(*scores, check_exact=True)
+
+
+def test_an_empty_file_never_replaces_good_scores(run, demo_config, tmp_path):
+    (tmp_path / "sales.csv").write_text("")
+    path = tmp_path / "broken.yaml"
+    source = "path: sales.csv, table: transactions, timezone: UTC"
+    columns = "columns: {customer_id: id, occurred_at: at, amount: amount}"
+    text = demo_config.read_text().replace(
+        "../artifacts", str(demo_config.parents[1] / "artifacts")
+    )
+    text = text.replace(
+        "simulate: {n_customers: 2500, seed: 7}", f"sources: {{sales: {{{source}, {columns}}}}}"
+    )
+    path.write_text(text)
+    folder = tmp_path / "as_of=2026-01-01"
+    with pytest.raises(EmptyDataError):
+        score(path, model=CHAMPION, as_of="2026-01-01", out=tmp_path)
+    assert pq.read_table(folder / "scores.parquet").num_rows == 0
+    good = score(demo_config, model=CHAMPION, as_of="2026-01-01", out=tmp_path)
+    with pytest.raises(EmptyDataError):
+        score(path, model=CHAMPION, as_of="2026-01-01", out=tmp_path)
+    assert pq.read_table(folder / "scores.parquet").num_rows == len(good.scores)
 
 
 def test_satisfaction_is_scored_too(run, demo_config, tmp_path):
@@ -94,9 +126,15 @@ def test_a_model_that_is_not_there_is_named(run, demo_config, model):
         score(demo_config, model=model, as_of="2026-01-01")
 
 
-def test_a_date_that_is_none_is_refused(run, demo_config):
+@pytest.mark.parametrize("as_of", ["soon", "NaT", "", "now", "2026-01-01T12:00"])
+def test_a_date_that_is_none_is_refused(run, demo_config, as_of):
     with pytest.raises(ConfigError, match="as_of"):
-        score(demo_config, model=CHAMPION, as_of="soon")
+        score(demo_config, model=CHAMPION, as_of=as_of)
+
+
+def test_27_a_date_long_after_the_records_is_refused(run, demo_config):
+    with pytest.raises(DataError, match="31 days after the records end"):
+        score(demo_config, model=CHAMPION, as_of="2099-01-01")
 
 
 def test_money_is_missing_where_none_is_configured(run, demo_config, tmp_path):

@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 import cxpredict as cx
 from cxpredict.config import load_config
-from cxpredict.errors import DataError, LeakageError
+from cxpredict.errors import ConfigError, DataError, LeakageError
 from cxpredict.jobs.train import train
 
 
@@ -185,6 +185,7 @@ def test_34_missing_labels_are_left_out(tmp_path, customers):
     some.loc[:200, "left"] = None
     model = train(flat(tmp_path, some)).models[0]
     assert model.periods.customers.sum() == 1_500 - 201
+    assert any(note.startswith("201 cases") for note in model.notes)
 
 
 @pytest.mark.parametrize("rows", [0, 40])
@@ -197,7 +198,7 @@ def test_a_failed_run_is_closed_as_failed_and_registers_nothing(tmp_path, custom
     path = flat(tmp_path, customers.assign(farewell=customers.left))
     with pytest.raises(LeakageError):
         train(path)
-    store = f"sqlite:///{tmp_path / 'artifacts' / 'mlflow.db'}"
+    store = f"sqlite:///{tmp_path / 'configs' / 'artifacts' / 'mlflow.db'}"
     client = MlflowClient(tracking_uri=store)
     runs = client.search_runs([client.get_experiment_by_name("flat").experiment_id])
     assert {r.info.status for r in runs} == {"FAILED"}
@@ -210,3 +211,12 @@ def test_the_next_training_is_a_challenger_and_a_rerun_gives_the_same_figures(tm
     assert (first.alias, second.alias) == ("champion", "challenger")
     pd.testing.assert_frame_equal(first.metrics, second.metrics)
     assert first.bundle.model.to_state() == second.bundle.model.to_state()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"features": {"exclude": ["plann"]}}, {"audit": {"accept": {"plann": "known before"}}}],
+)
+def test_names_of_features_that_do_not_exist_are_refused(tmp_path, customers, settings):
+    with pytest.raises(ConfigError, match="no feature 'plann', did you mean 'plan'"):
+        train(flat(tmp_path, customers, **settings))

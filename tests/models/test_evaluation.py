@@ -185,8 +185,8 @@ def test_bad_weights_groups_and_levels(sample):
 
 def test_bad_distributions_are_refused():
     with pytest.raises(ModelError, match="1 of 2 rows are missing, negative or do not sum to 1"):
-        evaluate_scores([0, 1], [[0.5, 0.5], [0.5, 0.6]], levels=[0, 1], low_at_most=0)
+        evaluate_scores([0, 1], [[0.5, 0.5], [0.5, 0.6]], levels=[0, 1])
     with pytest.raises(ModelError, match="1 of 2 scores are not among the 2 levels"):
-        evaluate_scores([0, 7], [[0.5, 0.5], [0.5, 0.5]], levels=[0, 1], low_at_most=0)
+        evaluate_scores([0, 7], [[0.5, 0.5], [0.5, 0.5]], levels=[0, 1])
     with pytest.raises(ModelError, match=r"one column per level \(3\)"):
         evaluate_scores([0, 1], [[0.5, 0.5], [0.5, 0.5]], levels=[0, 1, 2])

@@ -198,11 +198,12 @@ def _add_money(
 
 
 def value_if_kept(log: CustomerLog, index: pd.MultiIndex, settings: ValueSettings) -> pd.Series:
-    """Discount the margin of the horizon that a customer brings if he or she stays throughout."""
-    margin = margin_per_period(log, index, settings)
+    """Discount the margin that a customer who stays brings; missing where it is unknown."""
+    margin = margin_per_period(log, index, settings).dropna()
     rate = (1 + settings.yearly_discount_rate) ** (settings.period_days / 365.25) - 1
     periods = settings.horizon_days // settings.period_days
-    return customer_value(margin, 1.0, periods=periods, discount_rate=rate, payment="end")
+    value = customer_value(margin, 1.0, periods=periods, discount_rate=rate, payment="end")
+    return value.reindex(index)
 
 
 def schema(kind: str) -> pa.Schema:

@@ -220,3 +220,24 @@ def test_the_next_training_is_a_challenger_and_a_rerun_gives_the_same_figures(tm
 def test_names_of_features_that_do_not_exist_are_refused(tmp_path, customers, settings):
     with pytest.raises(ConfigError, match="no feature 'plann', did you mean 'plan'"):
         train(flat(tmp_path, customers, **settings))
+
+
+def test_what_a_customer_is_worth_may_be_unknown_and_is_then_not_counted_as_nothing(
+    tmp_path, customers
+):
+    fees = customers.assign(fee=np.where(customers.index % 5 == 0, np.nan, 10.0))
+    value = {
+        "currency": "EUR",
+        "column": "fee",
+        "margin_rate": 0.5,
+        "period_days": 30,
+        "horizon_days": 360,
+        "yearly_discount_rate": 0.0,
+    }
+    offer = {"contact_cost": 1.0, "incentive": 2.0, "acceptance": 0.5, "holdout_share": 0.2}
+    at_risk = train(flat(tmp_path, fees, value=value, offer=offer)).models[0].at_risk
+    fee = fees.set_index("id").fee.reindex(at_risk.customer_id).to_numpy()
+    np.testing.assert_array_equal(at_risk.value_at_risk.isna(), np.isnan(fee))
+    known = at_risk[~np.isnan(fee)]
+    np.testing.assert_allclose(known.value_at_risk, known.churn_probability * 12 * 5.0)
+    assert (at_risk[np.isnan(fee)].action == "none").all()

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from cxpredict.config import ChurnSettings, Config, CustomerSplit, load_config
+from cxpredict.config import Config, CustomerSplit, load_config
 from cxpredict.config.reading import nearest
 from cxpredict.data.log import CustomerLog
-from cxpredict.drivers.contributions import explain
 from cxpredict.errors import ConfigError, DataError
 from cxpredict.features.aggregates import Origin, default_aggregates
 from cxpredict.features.audit import LeakAudit, audit_leakage
 from cxpredict.features.build import build_features
 from cxpredict.features.problem import ChurnProblem, SatisfactionProblem
 from cxpredict.jobs.bundle import Bundle, Problem
+from cxpredict.jobs.evidence import Rows, judge, notes_on
 from cxpredict.jobs.experience import measure_experience
 from cxpredict.jobs.records import open_records
 from cxpredict.jobs.registry import register
@@ -27,13 +25,10 @@ from cxpredict.jobs.results import TrainedModel, TrainingRun
 from cxpredict.jobs.score import score_customers
 from cxpredict.jobs.tracking import Store, log_model, log_outcome, log_run, tracked
 from cxpredict.models.churn import ChurnModel
-from cxpredict.models.evaluation import calibration_table, evaluate, evaluate_scores
 from cxpredict.models.satisfaction import SatisfactionModel
 
 FEWEST_ROWS = 500
 FEWEST_CHURNERS = 100
-FEW_CHURNERS = 500
-EXPLAINED_ROWS = 2_000
 
 Progress = Callable[[str], None]
 
@@ -85,23 +80,6 @@ def _problems(config: Config) -> dict[str, Problem]:
     return problems
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """One part of the split: features, what is predicted, 1 for churn or a low score, weights."""
-
-    X: pd.DataFrame
-    y: pd.Series
-    outcome: pd.Series
-    weights: pd.Series | None
-
-    @property
-    def rate(self) -> float:
-        return float(np.average(self.outcome, weights=self.weights))
-
-    def select(self, features: Sequence[str]) -> _Rows:
-        return replace(self, X=self.X[list(features)])
-
-
 def _train_one(
     config: Config, store: Store, log: CustomerLog, kind: str, problem: Problem, say: Progress
 ) -> TrainedModel:
@@ -135,8 +113,8 @@ def _train_one(
         card={},
     )
     say(f"{name}: evaluating on {len(test_rows.X):,} test rows, explaining with SHAP")
-    notes = (*_notes(config, train_rows, test_rows, audit, dropped), *left_out)
-    trained = _judge(bundle, train_rows, test_rows, audit, dropped, notes)
+    notes = (*notes_on(config, train_rows, test_rows, audit, dropped), *left_out)
+    trained = judge(bundle, train_rows, test_rows, audit, dropped, notes)
     say(f"{name}: registering, scoring the customers of today")
     return _register(config, store, log, trained, {"training": train_rows, "test": test_rows})
 
@@ -147,7 +125,7 @@ def _build(
     problem: Problem,
     train_index: pd.MultiIndex,
     test_index: pd.MultiIndex,
-) -> tuple[list[Origin], _Rows, _Rows]:
+) -> tuple[list[Origin], Rows, Rows]:
     """Build both parts of the split; features that never vary in training are left out."""
     aggregates = default_aggregates(
         log,
@@ -162,7 +140,7 @@ def _build(
         _check_known("audit.accept", config.audit.accept, X.columns)
         X = X.drop(columns=list(excluded))
         y = problem.labels(log, index)
-        parts.append(_Rows(X, y, _outcome(problem, y), _weights(log, index)))
+        parts.append(Rows(X, y, _outcome(problem, y), _weights(log, index)))
     varying = [name for name in parts[0].X if parts[0].X[name].nunique(dropna=False) > 1]
     return aggregates, parts[0].select(varying), parts[1].select(varying)
 
@@ -174,40 +152,12 @@ def _check_known(setting: str, names: Iterable[str], columns: Iterable[str]) -> 
             raise ConfigError(f"{setting}: there is no feature {name!r}{nearest(name, known)}")
 
 
-def _judge(
-    bundle: Bundle,
-    train_rows: _Rows,
-    test_rows: _Rows,
-    audit: LeakAudit,
-    dropped: tuple[str, ...],
-    notes: tuple[str, ...],
-) -> TrainedModel:
-    """Evaluate and explain on the untouched rows, and write the model card."""
-    risk = bundle.risk(test_rows.X)["probability"]
-    metrics = _metrics(bundle, test_rows, risk)
-    periods = pd.concat(
-        [_periods("train", train_rows), _periods("test", test_rows)], ignore_index=True
-    )
-    return TrainedModel(
-        bundle=replace(bundle, card=_card(train_rows, metrics, periods, audit, dropped, notes)),
-        metrics=metrics,
-        periods=periods,
-        calibration=calibration_table(test_rows.outcome, risk, weights=test_rows.weights),
-        outcome=test_rows.outcome,
-        risk=risk,
-        audit=audit,
-        dropped=dropped,
-        drivers=explain(bundle.model, test_rows.X, max_rows=EXPLAINED_ROWS),
-        notes=notes,
-    )
-
-
 def _register(
     config: Config,
     store: Store,
     log: CustomerLog,
     trained: TrainedModel,
-    parts: Mapping[str, _Rows],
+    parts: Mapping[str, Rows],
 ) -> TrainedModel:
     with tracked(store, config.name, nested=True, run_name=trained.bundle.name) as run_id:
         log_model(trained, {name: (rows.X, rows.y) for name, rows in parts.items()})
@@ -284,91 +234,3 @@ def _model(config: Config, problem: Problem) -> ChurnModel | SatisfactionModel:
         low_at_most=problem.settings.low_at_most,
         random_state=config.random_state,
     )
-
-
-def _metrics(bundle: Bundle, rows: _Rows, risk: pd.Series) -> pd.DataFrame:
-    metrics = evaluate(rows.outcome, risk, weights=rows.weights)
-    settings = bundle.problem.settings
-    if isinstance(settings, ChurnSettings):
-        return metrics
-    scores = evaluate_scores(
-        rows.y,
-        bundle.model.predict_proba(rows.X),
-        levels=settings.levels,
-        weights=rows.weights,
-    )
-    return pd.concat([metrics, scores], ignore_index=True)
-
-
-def _periods(part: str, rows: _Rows) -> pd.DataFrame:
-    """Count customers and (weighted) outcomes by date."""
-    weight = pd.Series(1.0, rows.outcome.index) if rows.weights is None else rows.weights
-    sums = pd.DataFrame({"weight": weight, "positive": weight * rows.outcome, "customers": 1})
-    by_date = sums.groupby(level="as_of").sum().reset_index()
-    by_date["rate"] = by_date["positive"] / by_date["weight"]
-    return by_date.assign(part=part)[["part", "as_of", "customers", "rate"]]
-
-
-def _notes(
-    config: Config,
-    train_rows: _Rows,
-    test_rows: _Rows,
-    audit: LeakAudit,
-    dropped: tuple[str, ...],
-) -> tuple[str, ...]:
-    notes = list(audit.notes)
-    if isinstance(config.split, CustomerSplit):
-        notes.append(
-            "The table has no time: customers are split at random, so the figures say how well the "
-            "model knows today's customers, not how it will do later. Most customers scored below "
-            "were in training."
-        )
-    before, after = train_rows.rate, test_rows.rate
-    standard_error = (before * (1 - before) / len(test_rows.outcome)) ** 0.5
-    if abs(after - before) > 3 * standard_error:
-        notes.append(
-            f"The base rate moved from {before:.1%} in training to {after:.1%} in the test: the "
-            "calibration error holds this shift."
-        )
-    outcome = train_rows.outcome
-    if outcome.sum() < FEW_CHURNERS:
-        notes.append(f"Only {outcome.sum():,.0f} of the rarer outcome in training: wide intervals.")
-    if dropped:
-        notes.append(f"The audit dropped features that know the answer: {', '.join(dropped)}.")
-    accepted = {n: r for n, r in config.audit.accept.items() if n in audit.high}
-    for name, reason in accepted.items():
-        notes.append(f"Accepted although the audit calls it high: {name}, because {reason}.")
-    return tuple(notes)
-
-
-def _card(
-    rows: _Rows,
-    metrics: pd.DataFrame,
-    periods: pd.DataFrame,
-    audit: LeakAudit,
-    dropped: tuple[str, ...],
-    notes: tuple[str, ...],
-) -> dict[str, Any]:
-    """Write down what a reviewer asks of a model, as plain values."""
-    dates = {
-        part: [str(day.date()) for day in periods.loc[periods["part"] == part, "as_of"]]
-        for part in ("train", "test")
-    }
-    customers = rows.outcome.index.get_level_values("customer_id")
-    return {
-        "training rows": len(rows.outcome),
-        "training customers": int(customers.nunique()),
-        "training base rate": rows.rate,
-        "training dates": dates["train"],
-        "test dates": dates["test"],
-        "features": list(rows.X.columns),
-        "metrics": {
-            row.metric: [
-                None if pd.isna(v) else float(v) for v in (row.estimate, row.low, row.high)
-            ]
-            for row in metrics.itertuples()
-        },
-        "leaks dropped": list(dropped),
-        "audit findings": len(audit.table),
-        "notes": list(notes),
-    }

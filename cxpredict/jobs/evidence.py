@@ -1,0 +1,156 @@
+"""The evidence on a model: metrics on untouched rows, base rates by date, notes, model card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxpredict.config import ChurnSettings, Config, CustomerSplit
+from cxpredict.drivers.contributions import explain
+from cxpredict.features.audit import LeakAudit
+from cxpredict.jobs.bundle import Bundle
+from cxpredict.jobs.results import TrainedModel
+from cxpredict.models.evaluation import calibration_table, evaluate, evaluate_scores
+
+FEW_CHURNERS = 500
+EXPLAINED_ROWS = 2_000
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One part of the split: features, what is predicted, 1 for churn or a low score, weights."""
+
+    X: pd.DataFrame
+    y: pd.Series
+    outcome: pd.Series
+    weights: pd.Series | None
+
+    @property
+    def rate(self) -> float:
+        """Weighted share of churners or low scores."""
+        return float(np.average(self.outcome, weights=self.weights))
+
+    def select(self, features: Sequence[str]) -> Rows:
+        """Keep some features."""
+        return replace(self, X=self.X[list(features)])
+
+
+def judge(
+    bundle: Bundle,
+    train_rows: Rows,
+    test_rows: Rows,
+    audit: LeakAudit,
+    dropped: tuple[str, ...],
+    notes: tuple[str, ...],
+) -> TrainedModel:
+    """Evaluate and explain on the untouched rows, and write the model card."""
+    risk = bundle.risk(test_rows.X)["probability"]
+    metrics = _metrics(bundle, test_rows, risk)
+    periods = pd.concat(
+        [_periods("train", train_rows), _periods("test", test_rows)], ignore_index=True
+    )
+    return TrainedModel(
+        bundle=replace(bundle, card=_card(train_rows, metrics, periods, audit, dropped, notes)),
+        metrics=metrics,
+        periods=periods,
+        calibration=calibration_table(test_rows.outcome, risk, weights=test_rows.weights),
+        outcome=test_rows.outcome,
+        risk=risk,
+        audit=audit,
+        dropped=dropped,
+        drivers=explain(bundle.model, test_rows.X, max_rows=EXPLAINED_ROWS),
+        notes=notes,
+    )
+
+
+def notes_on(
+    config: Config,
+    train_rows: Rows,
+    test_rows: Rows,
+    audit: LeakAudit,
+    dropped: tuple[str, ...],
+) -> tuple[str, ...]:
+    """Say what a reader must know to judge the figures."""
+    notes = list(audit.notes)
+    if isinstance(config.split, CustomerSplit):
+        notes.append(
+            "The table has no time: customers are split at random, so the figures say how well the "
+            "model knows today's customers, not how it will do later. Most customers scored below "
+            "were in training."
+        )
+    before, after = train_rows.rate, test_rows.rate
+    standard_error = (before * (1 - before) / len(test_rows.outcome)) ** 0.5
+    if abs(after - before) > 3 * standard_error:
+        notes.append(
+            f"The base rate moved from {before:.1%} in training to {after:.1%} in the test: the "
+            "calibration error holds this shift."
+        )
+    outcome = train_rows.outcome
+    if outcome.sum() < FEW_CHURNERS:
+        notes.append(f"Only {outcome.sum():,.0f} of the rarer outcome in training: wide intervals.")
+    if dropped:
+        notes.append(f"The audit dropped features that know the answer: {', '.join(dropped)}.")
+    accepted = {n: r for n, r in config.audit.accept.items() if n in audit.high}
+    for name, reason in accepted.items():
+        notes.append(f"Accepted although the audit calls it high: {name}, because {reason}.")
+    return tuple(notes)
+
+
+def _metrics(bundle: Bundle, rows: Rows, risk: pd.Series) -> pd.DataFrame:
+    metrics = evaluate(rows.outcome, risk, weights=rows.weights)
+    settings = bundle.problem.settings
+    if isinstance(settings, ChurnSettings):
+        return metrics
+    scores = evaluate_scores(
+        rows.y,
+        bundle.model.predict_proba(rows.X),
+        levels=settings.levels,
+        weights=rows.weights,
+    )
+    return pd.concat([metrics, scores], ignore_index=True)
+
+
+def _periods(part: str, rows: Rows) -> pd.DataFrame:
+    """Count customers and (weighted) outcomes by date."""
+    weight = pd.Series(1.0, rows.outcome.index) if rows.weights is None else rows.weights
+    sums = pd.DataFrame({"weight": weight, "positive": weight * rows.outcome, "customers": 1})
+    by_date = sums.groupby(level="as_of").sum().reset_index()
+    by_date["rate"] = by_date["positive"] / by_date["weight"]
+    return by_date.assign(part=part)[["part", "as_of", "customers", "rate"]]
+
+
+def _card(
+    rows: Rows,
+    metrics: pd.DataFrame,
+    periods: pd.DataFrame,
+    audit: LeakAudit,
+    dropped: tuple[str, ...],
+    notes: tuple[str, ...],
+) -> dict[str, Any]:
+    """Write down what a reviewer asks of a model, as plain values."""
+    dates = {
+        part: [str(day.date()) for day in periods.loc[periods["part"] == part, "as_of"]]
+        for part in ("train", "test")
+    }
+    customers = rows.outcome.index.get_level_values("customer_id")
+    return {
+        "training rows": len(rows.outcome),
+        "training customers": int(customers.nunique()),
+        "training base rate": rows.rate,
+        "training dates": dates["train"],
+        "test dates": dates["test"],
+        "features": list(rows.X.columns),
+        "metrics": {
+            row.metric: [
+                None if pd.isna(v) else float(v) for v in (row.estimate, row.low, row.high)
+            ]
+            for row in metrics.itertuples()
+        },
+        "leaks dropped": list(dropped),
+        "audit findings": len(audit.table),
+        "notes": list(notes),
+    }

@@ -53,6 +53,7 @@ def judge(
     periods = pd.concat(
         [_periods("train", train_rows), _periods("test", test_rows)], ignore_index=True
     )
+    notes = (*notes, *_no_signal(metrics))
     return TrainedModel(
         bundle=replace(bundle, card=_card(train_rows, metrics, periods, audit, dropped, notes)),
         metrics=metrics,
@@ -64,6 +65,17 @@ def judge(
         dropped=dropped,
         drivers=explain(bundle.model, test_rows.X, max_rows=EXPLAINED_ROWS),
         notes=notes,
+    )
+
+
+def _no_signal(metrics: pd.DataFrame) -> tuple[str, ...]:
+    """Say so when a model does not rank better than chance."""
+    auc = metrics.set_index("metric").loc["roc_auc"]
+    if auc["low"] > 0.5:
+        return ()
+    return (
+        f"Not better than the base rate: the ROC AUC of {auc['estimate']:.2f} cannot be told from "
+        "0.5. Do not act on this ranking.",
     )
 
 

@@ -241,3 +241,10 @@ def test_what_a_customer_is_worth_may_be_unknown_and_is_then_not_counted_as_noth
     known = at_risk[~np.isnan(fee)]
     np.testing.assert_allclose(known.value_at_risk, known.churn_probability * 12 * 5.0)
     assert (at_risk[np.isnan(fee)].action == "none").all()
+
+
+def test_a_model_without_signal_says_that_it_is_no_better_than_the_base_rate(tmp_path, customers):
+    noise = customers.assign(left=np.random.default_rng(3).permutation(customers.left))
+    model = train(flat(tmp_path, noise)).models[0]
+    assert any(note.startswith("Not better than the base rate") for note in model.notes)
+    assert any(note.startswith("Not better") for note in model.bundle.card["notes"])

@@ -95,7 +95,7 @@ def _table_rules(source: Source, columns: dict[str, ir.Value], now: datetime) ->
     occurred = columns["occurred_at"]
     delay = ibis.interval(seconds=round(source.delay_hours * 3600))
     columns["known_at"] = columns["known_at"].fill_null(occurred + delay)
-    rules = [("occurred_at", "lies in the future", occurred > now)]
+    rules = [("occurred_at", "lies in the future", occurred >= now)]
     if source.table == "feedback":
         rules += _score_rules(columns)
     if source.table == "contacts":

@@ -1,3 +1,5 @@
+from datetime import date
+
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -113,3 +115,19 @@ def test_the_order_of_rows_never_matters(company):
         shuffled.transactions.to_pandas()[columns].sort_values(columns, ignore_index=True),
         sales[columns].sort_values(columns, ignore_index=True),
     )
+
+
+def test_27_the_declared_end_of_the_records_counts_and_not_the_clock():
+    frame = pd.DataFrame(
+        {
+            "customer_id": "a",
+            "occurred_at": ["2024-01-30T23:59:59", "2024-01-31"],
+            "amount": 1.0,
+        }
+    )
+    until = {"observed_until": date(2024, 1, 31), "max_reject_share": 1}
+    log = CustomerLog.from_frames(transactions=frame, **until)
+    assert log.rules.rule.tolist() == ["occurred_at: lies in the future"]
+    assert log.observed_until == date(2024, 1, 31)
+    later = frame.assign(occurred_at=["2199-01-01", "2024-01-01"])
+    assert CustomerLog.from_frames(transactions=later, max_reject_share=1).quality.kept[0] == 1

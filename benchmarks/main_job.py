@@ -61,6 +61,13 @@ def metric(run, model, name):
     return run.models[model].metrics.set_index("metric").loc[name, "estimate"]
 
 
+def show(run):
+    """Print the metrics of a run and what must be known of them."""
+    print(run.table().to_string(index=False))
+    for model in run.models:
+        print(*(f"{model.bundle.name}: {note}" for note in model.notes), sep="\n")
+
+
 def simulated_bars(folder):
     started = time.perf_counter()
     cx.simulate_company(20_000, seed=7)
@@ -80,7 +87,7 @@ def simulated_bars(folder):
     yield same_bytes("demo", first, second)
     truth = cx.simulate_company(config.simulate.n_customers, seed=config.simulate.seed).truth
     yield from truth_bars(run, truth)
-    print(run.table().to_string(index=False))
+    show(run)
 
 
 def truth_bars(run, truth):
@@ -103,7 +110,7 @@ def real_bars(folder):
         config = in_folder(name, folder)
         run = cx.train(config)
         cx.write_report(run)
-        print(run.table().to_string(index=False))
+        show(run)
         for model in run.models:
             as_of = model.at_risk["as_of"].iloc[0]
             first, second = (

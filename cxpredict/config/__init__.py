@@ -8,8 +8,6 @@ from zoneinfo import available_timezones
 
 import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     PrivateAttr,
@@ -18,19 +16,15 @@ from pydantic import (
     model_validator,
 )
 
+from cxpredict.config.features import Days, FeatureSettings, Settings
 from cxpredict.config.reading import check_settings, nearest, read_yaml
 from cxpredict.errors import ConfigError
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Days = Annotated[int, Field(ge=1, le=3660)]
 Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Column(_Settings):
+class Column(Settings):
     """What fills a column of the log: a column of the source, a constant or an SQL expression."""
 
     name: str | None = None
@@ -49,14 +43,14 @@ class Column(_Settings):
         return self
 
 
-class Join(_Settings):
+class Join(Settings):
     """A further file looked up once per row (m:1) before columns are mapped."""
 
     path: str
     on: str | list[str]
 
 
-class Source(_Settings):
+class Source(Settings):
     """One file that feeds one table of the log."""
 
     path: str
@@ -89,14 +83,14 @@ class Source(_Settings):
         return self
 
 
-class Simulation(_Settings):
+class Simulation(Settings):
     """The embedded default: a company made by `simulate_company`."""
 
     n_customers: Annotated[int, Field(ge=1)]
     seed: int
 
 
-class ChurnSettings(_Settings):
+class ChurnSettings(Settings):
     """How churn is recognised: by a cancellation event, by inactivity or by a column."""
 
     cancelled: str | None = None
@@ -121,7 +115,7 @@ SCALES: dict[str, tuple[int, int]] = {"nps": (0, 10), "csat": (1, 5), "ces": (1,
 LOW_AT_MOST: dict[str, int] = {"nps": 6, "csat": 2, "ces": 3}
 
 
-class SatisfactionSettings(_Settings):
+class SatisfactionSettings(Settings):
     """Which score is predicted: the next answer to a survey, or a given column."""
 
     metric: Literal["nps", "csat", "ces"]
@@ -148,7 +142,7 @@ class SatisfactionSettings(_Settings):
         return LOW_AT_MOST[self.metric]
 
 
-class Problems(_Settings):
+class Problems(Settings):
     """The models of a run."""
 
     churn: ChurnSettings | None = None
@@ -161,7 +155,7 @@ class Problems(_Settings):
         return self
 
 
-class TimeSplit(_Settings):
+class TimeSplit(Settings):
     """Training dates before, one or more test dates after, an embargo between."""
 
     test_at: date
@@ -169,9 +163,10 @@ class TimeSplit(_Settings):
     every_days: Days
     train_from: date | None = None
     train_until: date | None = None
+    held_out_share: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
-class CustomerSplit(_Settings):
+class CustomerSplit(Settings):
     """A table without time: customers drawn at random for the test."""
 
     as_of: date
@@ -189,27 +184,14 @@ Split = Annotated[
 ]
 
 
-class FeatureSettings(_Settings):
-    """Windows of the default aggregates, words for values, columns that are never features."""
-
-    windows_days: Annotated[list[Days], Field(min_length=1)] = Field(default=[30, 90, 180])
-    value_names: dict[str, str] = Field(default_factory=dict)
-    exclude: list[str] = Field(default_factory=list)
-
-    @property
-    def of_aggregates(self) -> dict[str, Any]:
-        """The settings that `default_aggregates` takes."""
-        return {"windows_days": self.windows_days, "value_names": self.value_names}
-
-
-class AuditSettings(_Settings):
+class AuditSettings(Settings):
     """What happens to features that know the answer."""
 
     on_leak: Literal["stop", "drop"] = "stop"
     accept: dict[str, str] = Field(default_factory=dict)
 
 
-class Bands(_Settings):
+class Bands(Settings):
     """Probabilities from which a customer is called medium or high risk."""
 
     medium: Share
@@ -222,14 +204,14 @@ class Bands(_Settings):
         return self
 
 
-class RiskBands(_Settings):
+class RiskBands(Settings):
     """The bands of each model of the run."""
 
     churn: Bands | None = None
     satisfaction: Bands | None = None
 
 
-class ValueSettings(_Settings):
+class ValueSettings(Settings):
     """What a customer is worth: margin per period over a horizon, discounted."""
 
     currency: str
@@ -254,7 +236,7 @@ class ValueSettings(_Settings):
         return self
 
 
-class OfferSettings(_Settings):
+class OfferSettings(Settings):
     """The retention offer whose expected gain ranks customers."""
 
     contact_cost: Money
@@ -263,7 +245,7 @@ class OfferSettings(_Settings):
     holdout_share: Share
 
 
-class RoxSettings(_Settings):
+class RoxSettings(Settings):
     """The improvement whose return is estimated."""
 
     shift_points: Annotated[float, Field(gt=0, le=100)]
@@ -272,14 +254,21 @@ class RoxSettings(_Settings):
     horizon_periods: Annotated[int, Field(ge=1, le=120)]
 
 
-class NpsSettings(_Settings):
+class NpsSettings(Settings):
     """The window of survey invitations that the reported NPS speaks of."""
 
     window_days: Days
     weighted: bool
 
 
-class Config(_Settings):
+class EngineSettings(Settings):
+    """Memory that the embedded engine may use, and where it spills what does not fit."""
+
+    memory_limit_gb: Annotated[float, Field(gt=0)] | None = None
+    spill_directory: str | None = None
+
+
+class Config(Settings):
     """A whole run. See `load_config`."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -290,6 +279,7 @@ class Config(_Settings):
     bands: RiskBands
     features: FeatureSettings = FeatureSettings()
     audit: AuditSettings = AuditSettings()
+    engine: EngineSettings = EngineSettings()
     value: ValueSettings | None = None
     offer: OfferSettings | None = None
     nps: NpsSettings | None = None

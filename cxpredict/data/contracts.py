@@ -53,3 +53,8 @@ TABLES: dict[str, tuple[Field, ...]] = {
         "known_at:time cost:number outcome_at:time outcome:text event_id:id",
     ),
 }
+
+
+VERSIONS = (Field("version", "number"), Field("replaced_at", "time"))
+"""Columns of a table that holds corrections: which version of its event a row is (from 1), and
+when the next version became known."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -13,9 +14,9 @@ import ibis
 import ibis.expr.types as ir
 import pandas as pd
 
-from cxpredict.config import Config, Source, load_config
+from cxpredict.config import Config, EngineSettings, Source, load_config
 from cxpredict.config.reading import check_settings
-from cxpredict.data.contracts import TABLES
+from cxpredict.data.contracts import TABLES, VERSIONS
 from cxpredict.data.quarantine import Checked, check_rows
 from cxpredict.data.sources import map_columns, number_rows, open_source
 from cxpredict.errors import DataError, RejectShareError
@@ -33,13 +34,19 @@ class CustomerLog:
     Attributes
     ----------
     customers, interactions, feedback, transactions, contacts : ibis Table
-        Lazy tables on the embedded engine; ``.to_pandas()`` brings one into memory.
+        Lazy tables; ``.to_pandas()`` brings one into memory. Of a corrected record they hold the
+        latest version; `history` gives all.
     rejects : ibis Table
         Rejected rows: source, row (from 1), rule, record (the row as JSON text).
     quality : DataFrame
-        One row per source: read, kept, duplicates dropped, rejected.
+        One row per source: read, kept, duplicates dropped, rejected, corrected (versions that a
+        later one replaced).
     rules : DataFrame
         One row per source and broken rule: rows, first rows.
+    connection : ibis backend
+        The engine that holds the tables: embedded DuckDB, or the one `from_tables` was given.
+    versions : mapping of str to ibis Table
+        Every version of the records of the tables that hold corrections.
     observed_until : date or None
         The records cover everything before this date, where declared.
     """
@@ -52,6 +59,8 @@ class CustomerLog:
     rejects: ir.Table
     quality: pd.DataFrame
     rules: pd.DataFrame
+    connection: Any
+    versions: Mapping[str, ir.Table] = field(default_factory=dict)
     observed_until: date | None = None
 
     @classmethod
@@ -86,7 +95,7 @@ class CustomerLog:
                 max_reject_share=config.max_reject_share,
                 observed_until=config.observed_until,
             )
-        connection = _connect()
+        connection = _connect(config.engine, config)
         now = _end_of_observation(config.observed_until)
         checked = {}
         for name, source in config.sources.items():
@@ -168,17 +177,104 @@ class CustomerLog:
             for table in TABLES
         }
         _one_row_per_customer(tables["customers"])
-        return cls(**tables, rejects=rejects, quality=quality, rules=rules)
+        return cls._of(connection, tables, rejects=rejects, quality=quality, rules=rules)
+
+    @classmethod
+    def _of(cls, connection: Any, tables: Mapping[str, ir.Table], **evidence: Any) -> Self:
+        """Part the latest versions of corrected records from the others."""
+        versions = {name: t for name, t in tables.items() if "replaced_at" in t.columns}
+        latest = {
+            name: t.filter(t.replaced_at.isnull()).drop(*(f.name for f in VERSIONS))
+            for name, t in versions.items()
+        }
+        return cls(**{**tables, **latest}, connection=connection, versions=versions, **evidence)
+
+    @classmethod
+    def from_tables(cls, *, observed_until: date | None = None, **tables: ir.Table) -> Self:
+        """Take tables that hold checked records already, of any engine, without copying a row.
+
+        Parameters
+        ----------
+        observed_until : date, optional
+            The records cover everything before this date.
+        **tables : ibis Table
+            Any of `customers`, `interactions`, `feedback`, `transactions`, `contacts`, all on one
+            engine: Parquet files that `to_parquet` wrote, tables of a Spark session or of a
+            warehouse. Columns have the names and types of the log; times are UTC; optional
+            columns may be absent. Their contents are believed: only `open` and `from_frames`
+            check rows.
+
+        Returns
+        -------
+        CustomerLog
+            Lazy: nothing is read before something is asked.
+
+        Raises
+        ------
+        DataError
+            A table or a required column is missing, or a column is of another type; all are named.
+
+        Examples
+        --------
+        >>> import ibis
+        >>> sales = ibis.memtable(
+        ...     {"customer_id": ["007"], "occurred_at": [datetime(2024, 1, 31)], "amount": [9.5]}
+        ... )
+        >>> CustomerLog.from_tables(transactions=sales).transactions.known_at.execute()[0]
+        Timestamp('2024-01-31 00:00:00')
+        """
+        connection = _backend_of(tables)
+        typed = {name: _typed(name, tables.get(name)) for name in TABLES}
+        quality = pd.DataFrame(columns=["source", "table", *COUNTS])
+        rules = pd.DataFrame(columns=["source", "rule", "rows", "first_rows"])
+        rejects = _empty({"source": "string", "row": "int64", "rule": "string", "record": "string"})
+        log = cls._of(connection, typed, rejects=rejects, quality=quality, rules=rules)
+        return replace(log, observed_until=observed_until)
+
+    def to_parquet(self, folder: str | Path) -> Path:
+        """Write the checked records, one file per table, for any engine to read.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Receives ``customers.parquet`` and so on, with every version of corrected records.
+
+        Returns
+        -------
+        Path
+            The folder. ``CustomerLog.from_tables(interactions=connection.read_parquet(...), ...)``
+            opens it again.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, table in {**self.table, **self.versions}.items():
+            table.to_parquet(folder / f"{name}.parquet")
+        return folder
 
     @property
     def table(self) -> Mapping[str, ir.Table]:
         """The five tables by name."""
         return {name: getattr(self, name) for name in TABLES}
 
-    @property
-    def connection(self) -> Any:
-        """The engine that holds the tables."""
-        return self.customers.get_backend()
+    def history(self, name: str) -> ir.Table:
+        """Give every version of the records of a table, each with the time that ended it.
+
+        Parameters
+        ----------
+        name : str
+            One of the four tables of events.
+
+        Returns
+        -------
+        ibis Table
+            With `version` (from 1) and `replaced_at`, when the next version became known: missing
+            for the latest. A version counts at a date if ``known_at < as_of <= replaced_at``.
+        """
+        if name in self.versions:
+            return self.versions[name]
+        return self.table[name].mutate(
+            version=ibis.literal(1.0), replaced_at=ibis.null("timestamp(6)")
+        )
 
     @property
     def span(self) -> tuple[pd.Timestamp, pd.Timestamp]:
@@ -193,11 +289,70 @@ class CustomerLog:
         return first.min(), last.max()
 
 
-def _connect() -> Any:
-    connection = ibis.duckdb.connect()
+COUNTS = ("read", "duplicates", "rejected", "kept", "corrected")
+
+
+def _connect(engine: EngineSettings | None = None, config: Config | None = None) -> Any:
+    """Start the embedded engine under its limit; what does not fit is spilled to disk."""
+    settings: dict[str, Any] = {}
+    spill = Path(tempfile.gettempdir())
+    if engine is not None and config is not None:
+        if engine.memory_limit_gb is not None:
+            settings["memory_limit"] = f"{engine.memory_limit_gb}GB"
+        if engine.spill_directory is not None:
+            spill = config.path(engine.spill_directory)
+    settings["temp_directory"] = str(spill / "cxpredict-spill")
+    connection = ibis.duckdb.connect(**settings)
     connection.raw_sql("SET TimeZone = 'UTC'")
     connection.raw_sql("SET enable_progress_bar = false")
     return connection
+
+
+def _backend_of(tables: Mapping[str, ir.Table]) -> Any:
+    unknown = sorted(set(tables) - set(TABLES))
+    if unknown or not tables:
+        raise DataError(
+            f"expected tables {', '.join(TABLES)}, found {', '.join(unknown) or 'none'}"
+        )
+    return next(iter(tables.values())).get_backend()
+
+
+def _empty(columns: Mapping[str, str]) -> ir.Table:
+    schema = ibis.schema(columns)
+    return ibis.memtable(schema.to_pyarrow().empty_table(), schema=schema)
+
+
+def _typed(name: str, table: ir.Table | None) -> ir.Table:
+    """Hold a table against its contract, by the types of its columns alone."""
+    contract = {field.name: field.dtype for field in TABLES[name]}
+    if table is None:
+        return _empty(contract)
+    columns: dict[str, ir.Value] = {c: table[c] for c in table.columns}
+    problems = []
+    for wanted in (*TABLES[name], *VERSIONS):
+        column = columns.get(wanted.name)
+        if column is not None and not _fits(column, wanted.kind):
+            problems.append(f"{wanted.name} is {column.type()}, expected {wanted.dtype}")
+        elif column is not None:
+            columns[wanted.name] = column.cast(wanted.dtype)
+        elif wanted.required:
+            problems.append(f"{wanted.name} is missing")
+        elif wanted.name in contract:
+            columns[wanted.name] = ibis.null(wanted.dtype)
+    if problems:
+        raise DataError(f"{name}: {'; '.join(problems)}; rename or cast the columns")
+    if name == "customers":
+        columns["weight"] = columns["weight"].fill_null(1.0)
+    else:
+        columns["known_at"] = columns["known_at"].fill_null(columns["occurred_at"])
+    return table.select(**columns)
+
+
+def _fits(column: ir.Value, kind: str) -> bool:
+    given = column.type()
+    if kind == "time":
+        return bool(given.is_timestamp() and given.timezone in (None, "UTC"))
+    return bool(given.is_numeric() if kind == "number" else given.is_string())
 
 
 def _end_of_observation(day: date | None) -> datetime:
@@ -227,6 +382,8 @@ def _plain_source(name: str, table: ir.Table, timezone: str) -> Source:
 
 def _union(connection: Any, name: str, parts: list[ir.Table]) -> ir.Table:
     """Stack the sources of one table; an absent table is empty, with its contract's columns."""
+    if len(parts) == 1:
+        return parts[0]
     if parts:
         attributes: dict[str, Any] = {}
         for part in parts:
@@ -237,14 +394,20 @@ def _union(connection: Any, name: str, parts: list[ir.Table]) -> ir.Table:
             )
             for part in parts
         ]
-        return connection.create_table(name, ibis.union(*aligned, distinct=False))
+        table = connection.create_table(name, ibis.union(*aligned, distinct=False))
+        for part in parts:
+            connection.drop_table(part.op().name)
+        return table
     schema = ibis.schema({field.name: field.dtype for field in TABLES[name]})
     return connection.create_table(name, schema=schema)
 
 
 def _check(connection: Any, name: str, source: Source, mapped: ir.Table, now: datetime) -> Checked:
     try:
-        return check_rows(connection, name, source, mapped, now=now)
+        checked = check_rows(connection, name, source, mapped, now=now)
+        for table in connection.list_tables(like="^source_"):
+            connection.drop_table(table)
+        return checked
     except duckdb.Error as error:
         # the text of the error may hold a value of the row that it met
         raise DataError(

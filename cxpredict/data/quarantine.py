@@ -71,19 +71,23 @@ def check_rows(
     )
     valid = checked.filter(checked._rule.isnull())
     repeats = _repeats(source, mapped if source.drop_duplicate_rows else valid)
-    checked = checked.anti_join(repeats, ROW)
+    repeats = connection.create_table(f"repeats_{name}", repeats)
+    unique = checked.anti_join(repeats, ROW)
     if source.table == "customers":
-        checked = _refuse_conflicts(checked)
-    kept = checked.filter(checked._rule.isnull()).drop("_rule")
-    kept = connection.create_table(f"kept_{name}", kept)
-    rejects = _rejects(connection, name, checked.filter(checked._rule.notnull()), mapped)
+        unique = _refuse_conflicts(unique)
+    kept = unique.filter(unique._rule.isnull()).drop("_rule")
+    kept = connection.create_table(f"kept_{name}", _versions(source, kept).drop(ROW))
+    rejects = _rejects(connection, name, unique.filter(unique._rule.notnull()), mapped)
     counts = {
         "read": mapped.count().execute(),
         "duplicates": repeats.count().execute(),
         "rejected": rejects.count().execute(),
         "kept": kept.count().execute(),
+        "corrected": _corrected(kept),
     }
-    return Checked(kept.drop(ROW), rejects, counts, _count_rules(rejects))
+    for table in (checked, repeats):
+        connection.drop_table(table.op().name)
+    return Checked(kept, rejects, counts, _count_rules(rejects))
 
 
 def _table_rules(source: Source, columns: dict[str, ir.Value], now: datetime) -> list[Rule]:
@@ -140,18 +144,44 @@ def _attributes(name: str, source: Source, mapped: ir.Table) -> dict[str, ir.Val
 
 
 def _repeats(source: Source, table: ir.Table) -> ir.Table:
-    """Rows that say the same as an earlier row: by event id, or whole rows where declared."""
+    """Rows that say the same as another: by event id, or whole rows where declared.
+
+    An event that becomes known again at another time, where that time is mapped, is a correction
+    and no repeat. Which of several repeats stays depends on what they say, never on their order.
+    """
     if source.drop_duplicate_rows or source.table == "customers":
         keys = [c for c in table.columns if c != ROW]
     elif "event_id" in source.columns:
-        keys = ["event_id"]
+        keys = ["event_id", "known_at"] if "known_at" in source.columns else ["event_id"]
+        table = table.filter(table.event_id.notnull())
     else:
         return table.filter(ibis.literal(False)).select(ROW)
-    if keys == ["event_id"]:
-        table = table.filter(table.event_id.notnull())
-    window = ibis.window(group_by=keys, order_by=ROW)
+    rest = [c for c in table.columns if c not in {*keys, ROW}]
+    window = ibis.window(group_by=keys, order_by=[*rest, ROW])
     copies = table.mutate(_copy=ibis.row_number().over(window))
     return copies.filter(copies._copy > 0).select(ROW)
+
+
+def _versions(source: Source, kept: ir.Table) -> ir.Table:
+    """Say of each version of an event which it is and when the next one became known."""
+    if not {"event_id", "known_at"} <= set(source.columns):
+        return kept
+    identified = kept.filter(kept.event_id.notnull())
+    if identified.count().execute() == identified.event_id.nunique().execute():
+        return kept
+    window = ibis.window(group_by="event_id", order_by="known_at")
+    versions = identified.mutate(
+        version=(ibis.row_number().over(window) + 1).cast("float64"),
+        replaced_at=identified.known_at.lead().over(window),
+    )
+    alone = kept.filter(kept.event_id.isnull())
+    alone = alone.mutate(version=ibis.literal(1.0), replaced_at=ibis.null("timestamp(6)"))
+    return versions.union(alone, distinct=False)
+
+
+def _corrected(kept: ir.Table) -> int:
+    """Count the versions that a later one replaced."""
+    return int(kept.replaced_at.count().execute()) if "replaced_at" in kept.columns else 0
 
 
 def _refuse_conflicts(checked: ir.Table) -> ir.Table:

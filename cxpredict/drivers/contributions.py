@@ -18,8 +18,8 @@ from cxpredict.drivers.grouping import (
 from cxpredict.drivers.reasons import reasons_in_words
 from cxpredict.drivers.wording import describe_feature
 from cxpredict.errors import DataError, EmptyDataError, ModelError
-from cxpredict.features.aggregates import Origin, origins_of
 from cxpredict.features.audit.split import customer_codes
+from cxpredict.features.origin import Origin, origins_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

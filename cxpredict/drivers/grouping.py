@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxpredict.errors import ConfigError
-from cxpredict.features.aggregates import Origin
+from cxpredict.features.origin import Origin
 from cxpredict.models.resampling import bootstrap_counts
 
 N_DRAWS = 200

@@ -9,7 +9,7 @@ import pandas as pd
 from cxpredict.drivers.grouping import Floats, sum_by_group
 from cxpredict.drivers.wording import phrase
 from cxpredict.errors import ConfigError
-from cxpredict.features.aggregates import Origin
+from cxpredict.features.origin import Origin
 
 LEAST = 0.01
 """A subject that raises the odds by less than one percent is no reason."""
@@ -77,6 +77,7 @@ def reasons_in_words(
 _ASPECTS = {
     "days_since": "rhythm",
     "mean_gap": "rhythm",
+    "gap_std": "rhythm",
     "overdue": "rhythm",
     "count": "frequency",
     "days": "frequency",

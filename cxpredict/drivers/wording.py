@@ -4,11 +4,16 @@ import math
 from collections.abc import Callable
 from functools import lru_cache
 
-from cxpredict.features.aggregates import Origin
+from cxpredict.features.origin import Origin
 
 _ACRONYMS = {"nps", "csat", "ces", "sms", "ivr", "faq"}
 _MASS_NOUNS = {"usage", "browsing", "feedback", "support", "spend", "churn", "onboarding"}
-_RECORDS = {"interactions": "interaction", "feedback": "survey answer"}
+_RECORDS = {
+    "interactions": "interaction",
+    "feedback": "survey answer",
+    "records": "record",
+    "contacts": "contact",
+}
 
 
 def describe_feature(name: str, origin: Origin) -> str:
@@ -37,6 +42,7 @@ def describe_feature(name: str, origin: Origin) -> str:
     one, many, what, span = _nouns(origin)
     phrases = {
         "tenure": "days as a customer",
+        "month": "month of the year",
         "count": f"{many} {span}",
         "days": f"days with {many} {span}",
         "sum": f"total {what} {span}",
@@ -47,8 +53,11 @@ def describe_feature(name: str, origin: Origin) -> str:
         "change": f"latest change of the {what}",
         "days_since": f"days since the last {one}",
         "mean_gap": f"average days between {many}",
+        "gap_std": f"spread of the days between {many}",
         "overdue": f"time since the last {one} against the usual gap",
-        "trend": f"trend of the {what} {span}",
+        "distinct": f"different {_plural(_words(origin.column))} of {many} {span}",
+        "trend": f"trend of the {what if origin.column else many} {span}",
+        "slope": f"change of the {what} per day {span}",
         "share": f"share of {_all(origin)} {_place(origin)} {span}",
         "unanswered": f"unanswered {_about(origin)}invitations {span}",
     }
@@ -147,8 +156,19 @@ def _known(name: str, origin: Origin, number: float, typical: float | None, text
             return f"last {one} {_days(number)} ago"
         case "mean_gap":
             return f"{_days(number)} between {many} on average"
+        case "gap_std":
+            return f"days between {many} spread by {text}"
         case "overdue":
             return f"time since the last {one} is {text} times the usual gap"
+        case "month":
+            return f"month of the year is {text}"
+        case "distinct":
+            noun = _words(origin.column)
+            return f"{_how_many(number, text, noun, _plural(noun))} of {many} {span}"
+        case "slope":
+            return f"{what} changed by {text} per day {span}"
+        case "trend" if not origin.column:
+            return f"number of {many} {span} is {text} times its longer average"
         case "trend":
             return f"{what} {span} is {text} times its longer average"
         case "share":
@@ -171,7 +191,9 @@ def _unknown(name: str, origin: Origin) -> str:
         "change": f"fewer than two {what}s so far",
         "days_since": f"no {one} so far",
         "mean_gap": f"fewer than two {many} so far",
+        "gap_std": f"fewer than three {many} so far",
         "overdue": f"fewer than two {many} so far",
+        "slope": f"fewer than two {what}s {span}",
         "trend": f"no {what} lately",
         "share": f"no {_all(origin)} {span}",
     }
@@ -239,7 +261,7 @@ def _days(number: float) -> str:
 
 
 def _percent(number: float) -> str:
-    return f"{number:.0%}"
+    return f"{number:.0%}" if math.isfinite(number) else format_number(number)
 
 
 def _whole(number: float) -> str:
@@ -255,4 +277,6 @@ _SHOWN: dict[str, Callable[[float], str]] = {
     "tenure": _whole,
     "days_since": _whole,
     "mean_gap": _whole,
+    "gap_std": _whole,
+    "month": _whole,
 }

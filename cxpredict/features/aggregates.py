@@ -1,23 +1,19 @@
-"""What a feature is: where it comes from, and which aggregates a log offers by default."""
+"""Which aggregates a log offers by default, and those that a run declares."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
-from typing import Any, Literal, Self
 
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
 
+from cxpredict.config.features import ANSWER_DAYS, AggregateSettings, FeatureSettings
 from cxpredict.data.contracts import RESERVED
 from cxpredict.data.log import CustomerLog
-
-Measure = Literal[
-    "attribute", "tenure", "count", "days", "sum", "mean", "max", "last", "change", "days_since",
-    "mean_gap", "overdue", "trend", "share", "unanswered",
-]  # fmt: skip
+from cxpredict.features.origin import Origin
 
 RARE = 30
 """A kind, channel or outcome seen on fewer rows than this gets no feature of its own."""
@@ -25,96 +21,8 @@ RARE = 30
 MAX_LEVELS = 20
 """At most this many kinds (or outcomes of a kind), the most frequent first."""
 
-
-@dataclass(frozen=True)
-class Origin:
-    """Where one feature comes from; for an aggregate this is also its declaration.
-
-    Attributes
-    ----------
-    source : str
-        Table of the log.
-    measure : str
-        What is computed over the rows.
-    column : str
-        The attribute, or the column that is measured.
-    filters : tuple of (column, value)
-        Which rows count.
-    window_days : int or None
-        Rows of the last so many days before `as_of`; None for all.
-    touchpoint, channel : str
-        Where in the journey the rows belong, empty if nowhere in particular.
-    label : str
-        What the measured values are, in words with their unit: ``minutes of failure``.
-    alias : str
-        The name of the feature where the usual one is taken.
-
-    Examples
-    --------
-    >>> Origin("interactions", "count", filters=(("kind", "complaint"),), window_days=30).name
-    'complaint_count_30d'
-    """
-
-    source: str
-    measure: str
-    column: str = ""
-    filters: tuple[tuple[str, str], ...] = ()
-    window_days: int | None = None
-    touchpoint: str = ""
-    channel: str = ""
-    label: str = ""
-    alias: str = ""
-
-    @property
-    def name(self) -> str:
-        """The name of the feature, made of letters, digits and underscores for aggregates."""
-        if self.alias:
-            return self.alias
-        if self.measure == "attribute":
-            return self.column
-        subject = [_safe(value) for _, value in self.filters] or [self.source]
-        column = [self.column] if self.column not in ("", "value", "score") else []
-        window = [f"{self.window_days}d"] if self.window_days else []
-        if self.measure == "tenure":
-            return "tenure_days"
-        return "_".join([*subject, *column, self.measure, *window])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Self:
-        """Read what `to_dict` gave, also after JSON made lists of its tuples."""
-        filters = tuple((column, value) for column, value in fields["filters"])
-        return cls(**{**fields, "filters": filters})
-
-
-def origins_of(X: pd.DataFrame) -> dict[str, Origin]:
-    """Return the origin of every column of a feature frame.
-
-    Parameters
-    ----------
-    X : DataFrame
-        What `build_features` gave, or any other frame.
-
-    Returns
-    -------
-    dict of str to Origin
-        A column that `build_features` did not make counts as an attribute of customers.
-
-    Examples
-    --------
-    >>> origins_of(pd.DataFrame({"age": [31]}))["age"].measure
-    'attribute'
-    """
-    known = X.attrs.get("origins", {})
-    return {
-        str(name): Origin.from_dict(known[name])
-        if name in known
-        else Origin("customers", "attribute", str(name))
-        for name in X.columns
-    }
+NEARLY_ALL = 0.9
+"""A kind belongs to a touchpoint or channel that this share of its rows have."""
 
 
 def default_aggregates(
@@ -141,17 +49,70 @@ def default_aggregates(
     Returns
     -------
     list of Origin
-        Volumes, recency, rhythm, money, channel mix, outcomes, scores and unanswered invitations,
-        in a fixed order.
+        Volumes, recency, rhythm, money, channel mix, outcomes, values such as waiting times,
+        scores and their changes, unanswered invitations, silence, and the month where the log
+        spans a year; in a fixed order.
     """
-    windows = sorted(windows_days)
-    names = value_names or {}
-    aggregates = [
-        *_interaction_aggregates(_known(log.interactions, until), windows, names),
-        *_feedback_aggregates(_known(log.feedback, until), windows),
-        *_transaction_aggregates(_known(log.transactions, until), windows),
+    settings = FeatureSettings(windows_days=list(windows_days), value_names=dict(value_names or {}))
+    return aggregates_of(log, settings, until=until)
+
+
+def aggregates_of(log: CustomerLog, settings: FeatureSettings, *, until: datetime) -> list[Origin]:
+    """List the aggregates of a run: those it declares, and the default ones unless it wants none.
+
+    Parameters
+    ----------
+    log : CustomerLog
+        The records.
+    settings : FeatureSettings
+        The run's ``features``.
+    until : datetime
+        As in `default_aggregates`.
+
+    Returns
+    -------
+    list of Origin
+        Every aggregate once, each with a name of its own.
+    """
+    aggregates = [origin for declared in settings.aggregates for origin in _declared(declared)]
+    if settings.defaults:
+        aggregates += _defaults(log, settings, until)
+    unique = {replace(origin, label="", touchpoint="", channel=""): origin for origin in aggregates}
+    return _without_collisions(list(unique.values()), taken={*RESERVED, *log.customers.columns})
+
+
+def _declared(settings: AggregateSettings) -> Iterator[Origin]:
+    for window in settings.windows_days:
+        yield Origin(
+            settings.table,
+            settings.measure,
+            settings.column,
+            settings.filters,
+            None if window == "ever" else window,
+            touchpoint=settings.touchpoint or "",
+            channel=settings.channel or "",
+            label=settings.label,
+            alias=settings.name,
+        )
+
+
+def _defaults(log: CustomerLog, settings: FeatureSettings, until: datetime) -> Iterator[Origin]:
+    windows = sorted(settings.windows_days)
+    tables = {"interactions": log.interactions, "feedback": log.feedback}
+    tables["transactions"] = log.transactions
+    known = {name: _known(table, until) for name, table in tables.items()}
+    found = [
+        *_interaction_aggregates(known["interactions"], windows, settings.value_names),
+        *_feedback_aggregates(known["feedback"], windows),
+        *_transaction_aggregates(known["transactions"], windows),
     ]
-    return _without_collisions(aggregates, taken={*RESERVED, *log.customers.columns})
+    yield from found
+    if sum(origin.measure == "days_since" for origin in found) > 1:
+        yield Origin("records", "days_since")
+    begins = [table.occurred_at.min().execute() for table in known.values()]
+    first = pd.Series(begins, dtype="datetime64[us]").min()
+    if pd.notna(first) and until - first >= timedelta(days=365):
+        yield Origin("calendar", "month")
 
 
 def _without_collisions(aggregates: Sequence[Origin], *, taken: set[str]) -> list[Origin]:
@@ -176,9 +137,14 @@ def _interaction_aggregates(
     table: ir.Table, windows: Sequence[int], names: Mapping[str, str]
 ) -> Iterator[Origin]:
     longest = windows[-1]
-    for kind, touchpoint, channel, has_value in _kinds(table):
+    places = {column: _levels_by_kind(table, column) for column in ("touchpoint", "channel")}
+    outcomes = _levels_by_kind(table, "outcome")
+    for kind, rows, has_value in _kinds(table):
         of_kind = (("kind", kind),)
-        about = partial(Origin, "interactions", touchpoint=touchpoint, channel=channel)
+        place = {c: _nearly_all(levels.get(kind, []), rows) for c, levels in places.items()}
+        about = partial(
+            Origin, "interactions", touchpoint=place["touchpoint"], channel=place["channel"]
+        )
         for days in windows:
             yield about("count", filters=of_kind, window_days=days)
         yield about("days_since", filters=of_kind)
@@ -189,11 +155,14 @@ def _interaction_aggregates(
                 yield measured("sum", window_days=days)
             yield measured("max", window_days=longest)
             yield measured("trend", window_days=windows[0])
-        for outcome in _levels(table.filter(table.kind == kind), "outcome"):
+        for outcome, _ in outcomes.get(kind, []):
             yield about("count", filters=(*of_kind, ("outcome", outcome)), window_days=longest)
-    for channel in _levels(table, "channel"):
+    channels = _levels(table, "channel")
+    for channel in channels:
         filters = (("channel", channel),)
         yield Origin("interactions", "share", "", filters, longest, channel=channel)
+    if len(channels) > 1:
+        yield Origin("interactions", "distinct", "channel", window_days=longest)
 
 
 def _feedback_aggregates(table: ir.Table, windows: Sequence[int]) -> Iterator[Origin]:
@@ -202,7 +171,7 @@ def _feedback_aggregates(table: ir.Table, windows: Sequence[int]) -> Iterator[Or
         for measure in ("last", "mean", "change"):
             yield about(measure, "score")
         yield about("days_since")
-        yield about("unanswered", window_days=windows[-1])
+        yield about("unanswered", window_days=max(windows[-1], 3 * ANSWER_DAYS))
 
 
 def _transaction_aggregates(table: ir.Table, windows: Sequence[int]) -> Iterator[Origin]:
@@ -211,7 +180,7 @@ def _transaction_aggregates(table: ir.Table, windows: Sequence[int]) -> Iterator
         for days in windows:
             yield about("days", window_days=days)
             yield about("sum", "amount", window_days=days)
-        for measure in ("count", "days", "days_since", "mean_gap", "overdue"):
+        for measure in ("count", "days", "days_since", "mean_gap", "gap_std", "overdue"):
             yield about(measure)
         for measure in ("sum", "mean", "last"):
             yield about(measure, "amount")
@@ -225,25 +194,28 @@ def _levels(table: ir.Table, column: str) -> list[str]:
     return [str(level) for level in frequent[column].to_pyarrow().to_pylist()]
 
 
-def _kinds(table: ir.Table) -> Iterator[tuple[str, str, str, bool]]:
-    """Each frequent kind with the touchpoint and channel that nearly all of its rows share."""
-    for kind in _levels(table, "kind"):
-        rows = table.filter(table.kind == kind)
-        yield (
-            kind,
-            _nearly_all(rows, "touchpoint"),
-            _nearly_all(rows, "channel"),
-            bool(rows.value.notnull().any().execute()),
-        )
+def _kinds(table: ir.Table) -> list[tuple[str, int, bool]]:
+    """List the frequent kinds: their rows, and whether they have values."""
+    kinds = table.group_by("kind").agg(rows=table.count(), values=table.value.count())
+    kinds = kinds.filter(kinds.rows >= RARE).order_by(ibis.desc("rows"), "kind").limit(MAX_LEVELS)
+    found = kinds.to_pyarrow().to_pylist()
+    return [(row["kind"], row["rows"], row["values"] > 0) for row in found]
 
 
-def _nearly_all(rows: ir.Table, column: str) -> str:
-    levels = _levels(rows, column)
-    if not levels:
-        return ""
-    share = (rows[column] == levels[0]).fill_null(False).mean().execute()
-    return levels[0] if share >= 0.9 else ""
+def _levels_by_kind(table: ir.Table, column: str) -> dict[str, list[tuple[str, int]]]:
+    """List the frequent values of a column and their rows for each kind, most frequent first."""
+    counts = (
+        table.filter(table[column].notnull()).group_by("kind", column).agg(n=lambda t: t.count())
+    )
+    order = ibis.window(group_by="kind", order_by=[ibis.desc("n"), column])
+    ranked = counts.filter(counts.n >= RARE).mutate(rank=ibis.row_number().over(order))
+    some = ranked.filter(ranked["rank"] < MAX_LEVELS).order_by("kind", "rank")
+    found: dict[str, list[tuple[str, int]]] = {}
+    for row in some.to_pyarrow().to_pylist():
+        found.setdefault(row["kind"], []).append((str(row[column]), row["n"]))
+    return found
 
 
-def _safe(value: str) -> str:
-    return "".join(c if c.isalnum() else "_" for c in value.lower()).strip("_")
+def _nearly_all(levels: Sequence[tuple[str, int]], rows: int) -> str:
+    """Name the value that nearly all rows of a kind share, or nothing."""
+    return levels[0][0] if levels and levels[0][1] >= NEARLY_ALL * rows else ""

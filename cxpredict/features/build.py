@@ -1,7 +1,7 @@
 """From the log to one row of features per customer and date, never seeing the future."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import reduce
 
 import ibis
@@ -10,12 +10,14 @@ import pandas as pd
 
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError, EmptyDataError
-from cxpredict.features.aggregates import Origin, default_aggregates
+from cxpredict.features.aggregates import default_aggregates
+from cxpredict.features.origin import Origin
+from cxpredict.features.rollup import KEYS, Kept, feature_parts
+from cxpredict.features.states import DAY
 
-KEYS = ["customer_id", "as_of"]
-_DAY = 86_400_000_000
-_EXACT = 1_000_000
-"""Sums run over whole millionths, so that no order of rows changes a digit."""
+MAX_DATES = 100
+"""More dates than these, or fewer than 10 customers a date, take the general path."""
+ZERO_IF_NONE = ("count", "days", "sum", "unanswered", "distinct")
 
 
 def build_features(
@@ -30,10 +32,10 @@ def build_features(
     Parameters
     ----------
     log : CustomerLog
-        The records.
+        The records, on any engine.
     index : MultiIndex (customer_id, as_of)
         For whom and when; `as_of` is exclusive: only rows with ``occurred_at < as_of`` and
-        ``known_at < as_of`` count.
+        ``known_at < as_of`` count, of corrected records the version known then.
     aggregates : sequence of Origin, optional
         What to compute over the events; by default what the log offers (`default_aggregates`)
         before the last date of the index.
@@ -49,7 +51,12 @@ def build_features(
     Raises
     ------
     DataError
-        The index has other levels, repeated rows or no rows.
+        The index has other levels, repeated rows or no rows; an aggregate names a table or column
+        that is not there; two features have one name.
+
+    See Also
+    --------
+    feature_table : The same as a lazy table, for logs and populations larger than memory.
 
     Examples
     --------
@@ -69,25 +76,87 @@ def build_features(
     >>> int(build_features(log, index, aggregates=[complaints])["complaint_count"].iloc[0])
     1
     """
-    dates = _dates(index)
+    rows = index_rows(index)
     if aggregates is None:
-        aggregates = default_aggregates(log, until=dates["as_of"].max())
-    population = log.connection.create_table(ibis.util.gen_name("population"), dates)
-    profile, origins = _profile(log, population, exclude)
-    _check_names([*origins, *(origin.name for origin in aggregates)])
-    parts = [profile]
-    for source in ("interactions", "feedback", "transactions"):
-        wanted = [origin for origin in aggregates if origin.source == source]
-        if wanted:
-            parts += _aggregate(log.table[source], population, wanted)
-    origins |= {origin.name: origin for origin in aggregates}
-    frame = _collect(parts, origins).set_axis(index)
-    log.connection.drop_table(population.op().name)
+        aggregates = default_aggregates(log, until=rows["as_of"].max())
+    dates = [day.to_pydatetime() for day in rows["as_of"].drop_duplicates().sort_values()]
+    features, origins = join_features(
+        log, ibis.memtable(rows), aggregates, exclude, _grid_dates(dates, len(rows))
+    )
+    return to_frame(features, origins, index)
+
+
+def feature_table(
+    log: CustomerLog,
+    population: ir.Table,
+    *,
+    aggregates: Sequence[Origin],
+    exclude: Sequence[str] = (),
+) -> ir.Table:
+    """Express the features of a population as one lazy table on the engine of the log.
+
+    Parameters
+    ----------
+    log : CustomerLog
+        The records, on any engine.
+    population : ibis Table
+        `customer_id` (text) and `as_of` (UTC), each pair once, on the engine of the log.
+    aggregates : sequence of Origin
+        What to compute over the events.
+    exclude : sequence of str
+        Attributes of customers that are no features.
+
+    Returns
+    -------
+    ibis Table
+        `customer_id`, `as_of` and the features. ``.to_parquet(path)`` computes them without
+        bringing anything into memory.
+
+    Raises
+    ------
+    DataError
+        As `build_features`.
+
+    Examples
+    --------
+    >>> sales = pd.DataFrame(
+    ...     {"customer_id": ["a"], "occurred_at": ["2024-01-05"], "amount": [9.5]}
+    ... )
+    >>> log = CustomerLog.from_frames(transactions=sales)
+    >>> who = ibis.memtable({"customer_id": ["a"], "as_of": [datetime(2024, 2, 1)]})
+    >>> spent = Origin("transactions", "sum", "amount", window_days=30)
+    >>> feature_table(log, who, aggregates=[spent]).execute().to_dict("records")[0][spent.name]
+    9.5
+    """
+    if not set(KEYS) <= set(population.columns):
+        raise DataError(f"expected columns {KEYS}, found {list(population.columns)}")
+    population = population.select(*KEYS).mutate(as_of=population.as_of.cast("timestamp(6)"))
+    dates = population.group_by("as_of").agg(n=lambda t: t.count())
+    known = dates.order_by("as_of").limit(MAX_DATES + 1).to_pyarrow().to_pydict()
+    if not known["as_of"]:
+        raise EmptyDataError("no customers to compute features for: the population has no rows")
+    features, _ = join_features(
+        log, population, aggregates, exclude, _grid_dates(known["as_of"], sum(known["n"]))
+    )
+    return features
+
+
+def to_frame(
+    features: ir.Table, origins: Mapping[str, Origin], index: pd.MultiIndex
+) -> pd.DataFrame:
+    """Bring features into memory in the order of the index."""
+    frame = features.order_by("_row").select(*origins).to_pyarrow().to_pandas()
+    for name in frame:
+        if frame[name].dtype == "str" or frame[name].dtype == object:
+            levels = sorted(frame[name].dropna().unique())
+            frame[name] = pd.Categorical(frame[name], categories=levels)
+    frame = frame.set_axis(index)
     frame.attrs["origins"] = {name: origin.to_dict() for name, origin in origins.items()}
     return frame
 
 
-def _dates(index: pd.MultiIndex) -> pd.DataFrame:
+def index_rows(index: pd.MultiIndex) -> pd.DataFrame:
+    """Give an index as rows with their number, or say what is wrong with it."""
     if list(index.names) != KEYS:
         raise DataError(f"expected an index of {KEYS}, found {list(index.names)}")
     if not len(index):
@@ -103,6 +172,36 @@ def _dates(index: pd.MultiIndex) -> pd.DataFrame:
     )
 
 
+def _grid_dates(dates: Sequence[datetime], rows: int) -> tuple[datetime, ...]:
+    """Give the dates if they are a grid that customers share, none if each has its own."""
+    shared = len(dates) <= MAX_DATES and rows >= 10 * len(dates)
+    return tuple(dates) if shared else ()
+
+
+def join_features(
+    log: CustomerLog,
+    population: ir.Table,
+    aggregates: Sequence[Origin],
+    exclude: Sequence[str],
+    dates: Sequence[datetime],
+    kept: Mapping[tuple[str, str], Kept] | None = None,
+) -> tuple[ir.Table, dict[str, Origin]]:
+    """Join profile and events; counts and sums of nothing are 0."""
+    profile, origins = _profile(log, population, aggregates, exclude)
+    events = [origin for origin in aggregates if origin.source not in ("customers", "calendar")]
+    _check_names([*origins, *(origin.name for origin in events)])
+    parts = [profile, *feature_parts(log, population, events, dates=dates, kept=kept or {})]
+    origins |= {origin.name: origin for origin in events}
+    doubled = [f"{key}_right" for key in KEYS]
+    joined = reduce(lambda left, right: left.left_join(right, KEYS).drop(*doubled), parts)
+    filled = {
+        name: joined[name].fill_null(0.0)
+        for name, origin in origins.items()
+        if origin.measure in ZERO_IF_NONE
+    }
+    return joined.mutate(**filled), origins
+
+
 def _check_names(names: list[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1 or name in KEYS})
     if twice:
@@ -113,9 +212,12 @@ def _check_names(names: list[str]) -> None:
 
 
 def _profile(
-    log: CustomerLog, population: ir.Table, exclude: Sequence[str]
+    log: CustomerLog,
+    population: ir.Table,
+    aggregates: Sequence[Origin],
+    exclude: Sequence[str],
 ) -> tuple[ir.Table, dict[str, Origin]]:
-    """Attributes as they stand (they carry no date) and tenure."""
+    """Attributes as they stand (they carry no date), tenure and the calendar."""
     customers = log.customers
     held_back = {"customer_id", "since", "weight", *exclude}
     attributes = [c for c in customers.columns if c not in held_back]
@@ -125,130 +227,15 @@ def _profile(
     origins = {c: Origin("customers", "attribute", c) for c in attributes}
     columns = {c: _plain(joined[c]) for c in attributes}
     if customers.since.notnull().any().execute():
-        age = joined.as_of.delta(joined.since, unit="microsecond") / _DAY
+        age = joined.as_of.delta(joined.since, unit="microsecond").cast("float64") / DAY
         columns["tenure_days"] = ibis.ifelse(age >= 0, age, ibis.null("float64"))
         origins["tenure_days"] = Origin("customers", "tenure")
-    return joined.select(*KEYS, "_row", **columns), origins
+    for origin in aggregates:
+        if origin.measure == "month":
+            columns[origin.name] = joined.as_of.month().cast("float64")
+            origins[origin.name] = origin
+    return joined.select(*population.columns, **columns), origins
 
 
 def _plain(column: ir.Value) -> ir.Value:
     return column.cast("float64") if column.type().is_boolean() else column
-
-
-def _aggregate(
-    events: ir.Table, population: ir.Table, wanted: Sequence[Origin]
-) -> Iterator[ir.Table]:
-    """One table with all plain aggregates, one more per score whose order matters."""
-    seen = population.join(events, "customer_id").filter(
-        lambda t: (t.occurred_at < t.as_of) & (t.known_at < t.as_of)
-    )
-    seen = seen.mutate(_age=seen.as_of.delta(seen.occurred_at, unit="microsecond"))
-    apart = ("last", "change", "unanswered")
-    plain = [origin for origin in wanted if origin.measure not in apart]
-    if plain:
-        yield seen.group_by(KEYS).agg(**{o.name: _measure(seen, o) for o in plain})
-    for origin in wanted:
-        if origin.measure == "unanswered":
-            yield _unanswered(population.join(events, "customer_id"), origin)
-        elif origin.measure in apart:
-            yield _in_order(seen, origin)
-
-
-def _measure(seen: ir.Table, origin: Origin) -> ir.Value:
-    """Express one aggregate; durations are in days."""
-    mask = _mask(seen, origin)
-    age = seen._age
-    match origin.measure:
-        case "count":
-            value = mask.sum()
-        case "days":
-            value = _distinct_days(seen, mask)
-        case "sum":
-            value = _sum(seen, origin, mask)
-        case "mean":
-            value = _sum(seen, origin, mask) / (mask & seen[origin.column].notnull()).sum().nullif(
-                0
-            )
-        case "max":
-            value = seen[origin.column].max(where=mask)
-        case "days_since":
-            value = age.min(where=mask) / _DAY
-        case "mean_gap":
-            value = _mean_gap(seen, mask)
-        case "overdue":
-            value = age.min(where=mask) / _DAY / _mean_gap(seen, mask).nullif(0)
-        case "share":
-            value = mask.sum() / _within(age, origin.window_days).sum().nullif(0)
-        case "trend":
-            assert origin.window_days is not None
-            longer = _mask(seen, replace(origin, window_days=3 * origin.window_days))
-            value = 3 * _sum(seen, origin, mask) / _sum(seen, origin, longer).nullif(0)
-        case _:
-            raise DataError(f"unknown measure {origin.measure!r} of feature {origin.name}")
-    return value.cast("float64")
-
-
-def _mask(seen: ir.Table, origin: Origin) -> ir.BooleanValue:
-    mask = _within(seen._age, origin.window_days)
-    for column, level in origin.filters:
-        mask = mask & (seen[column] == level).fill_null(False)
-    if origin.source == "feedback":
-        mask = mask & seen.score.notnull()
-    return mask
-
-
-def _within(age: ir.Value, days: int | None) -> ir.BooleanValue:
-    return age <= days * _DAY if days else age >= 0
-
-
-def _sum(seen: ir.Table, origin: Origin, mask: ir.BooleanValue) -> ir.Value:
-    whole = (seen[origin.column] * _EXACT).round().cast("int64")
-    return whole.sum(where=mask).fill_null(0).cast("float64") / _EXACT
-
-
-def _distinct_days(seen: ir.Table, mask: ir.BooleanValue) -> ir.Value:
-    return seen.occurred_at.truncate("D").nunique(where=mask)
-
-
-def _mean_gap(seen: ir.Table, mask: ir.BooleanValue) -> ir.Value:
-    """Mean days between the days on which something happened."""
-    age = seen._age
-    gaps = _distinct_days(seen, mask) - 1
-    return (age.max(where=mask) - age.min(where=mask)) / _DAY / gaps.nullif(0)
-
-
-def _in_order(seen: ir.Table, origin: Origin) -> ir.Table:
-    """Last value, or its change against the one before; equal times count as one, their highest."""
-    moments = seen.filter(_mask(seen, origin)).group_by([*KEYS, "occurred_at"])
-    values = moments.agg(value=lambda t: t[origin.column].max())
-    newest = ibis.window(group_by=KEYS, order_by=ibis.desc("occurred_at"))
-    ranked = values.mutate(rank=ibis.row_number().over(newest))
-    value = ranked.value.max(where=ranked["rank"] == 0)
-    if origin.measure == "change":
-        value = value - ranked.value.max(where=ranked["rank"] == 1)
-    return ranked.group_by(KEYS).agg(**{origin.name: value})
-
-
-def _unanswered(rows: ir.Table, origin: Origin) -> ir.Table:
-    """Count invitations before the date whose answer was not known before it, if ever it came."""
-    age = rows.as_of.delta(rows.invited_at, unit="microsecond")
-    answered = rows.score.notnull() & (rows.occurred_at < rows.as_of) & (rows.known_at < rows.as_of)
-    invited = rows.filter((age > 0) & _within(age, origin.window_days) & ~answered)
-    for column, level in origin.filters:
-        invited = invited.filter(invited[column] == level)
-    return invited.group_by(KEYS).agg(**{origin.name: invited.count().cast("float64")})
-
-
-def _collect(parts: Sequence[ir.Table], origins: Mapping[str, Origin]) -> pd.DataFrame:
-    """Join the parts and bring them into memory in the order of the index."""
-    doubled = [f"{key}_right" for key in KEYS]
-    joined = reduce(lambda left, right: left.left_join(right, KEYS).drop(*doubled), parts)
-    frame = joined.order_by("_row").select(*origins).to_pyarrow().to_pandas()
-    for name, origin in origins.items():
-        if origin.measure in ("count", "days", "sum", "unanswered"):
-            frame[name] = frame[name].fillna(0.0)
-        elif frame[name].dtype == "str" or frame[name].dtype == object:
-            frame[name] = pd.Categorical(
-                frame[name], categories=sorted(frame[name].dropna().unique())
-            )
-    return frame

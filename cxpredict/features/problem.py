@@ -8,6 +8,8 @@ from datetime import timedelta
 
 import ibis
 import ibis.expr.types as ir
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from cxpredict.config import ChurnSettings, SatisfactionSettings
@@ -17,11 +19,14 @@ from cxpredict.errors import ConfigError, DataError, EmptyDataError
 from cxpredict.features import labels
 from cxpredict.features.population import (
     Date,
+    dates_back,
+    drawn,
+    every_customer,
+    records_of_kind,
     seen_before,
     sightings,
     to_dates,
     to_index,
-    uniform,
 )
 
 
@@ -54,10 +59,8 @@ class _Problem(ABC):
         MultiIndex (customer_id, as_of)
             Sorted by date, then customer.
         """
-        dates = to_dates(as_of)
-        frame = pd.DataFrame({"as_of": pd.Series(dates, dtype="datetime64[us]")})
-        rows = self._active(log, ibis.memtable(frame)).select("customer_id", "as_of")
-        return to_index(rows.distinct().order_by("as_of", "customer_id"))
+        rows = self._active(log, to_dates(as_of)).select("customer_id", "as_of")
+        return to_index(rows.order_by("as_of", "customer_id"))
 
     def to_score(self, log: CustomerLog, as_of: Date) -> pd.MultiIndex:
         """List the customers a batch job scores: the population less those known to have left."""
@@ -69,14 +72,15 @@ class _Problem(ABC):
         Parameters
         ----------
         log : CustomerLog
-            The records.
+            The records; of corrected ones the latest version counts.
         index : MultiIndex (customer_id, as_of)
             For whom and when.
 
         Returns
         -------
         Series of float
-            Indexed by `index`; missing where the outcome is unknown.
+            Indexed by `index`; missing where the outcome is unknown, and for every customer at a
+            date whose window is not over (`outcomes` counts them).
         """
         frame = index.to_frame(index=False).astype(
             {"customer_id": "str", "as_of": "datetime64[us]"}
@@ -84,7 +88,59 @@ class _Problem(ABC):
         population = ibis.memtable(frame.assign(_row=range(len(frame))))
         found = self._labels(log, population).join(population, ["customer_id", "as_of"])
         values = found.order_by("_row").label.to_pyarrow().to_pandas().to_numpy(dtype="float64")
+        values = np.where(self._censored(log, index), np.nan, values)
         return pd.Series(values, index=index, name="label")
+
+    def outcomes(self, log: CustomerLog, index: pd.MultiIndex) -> pd.DataFrame:
+        """Count at each date whose outcome is known, unknown, or not over yet.
+
+        Parameters
+        ----------
+        log : CustomerLog
+            The records.
+        index : MultiIndex (customer_id, as_of)
+            For whom and when.
+
+        Returns
+        -------
+        DataFrame
+            One row per date: `as_of`, `customers`, `known`, `rate` (mean label of those), `unknown`
+            (left before the window opened, gave no answer, have no label) and `censored` (the
+            window ends after the records do, so nobody can tell).
+
+        Examples
+        --------
+        >>> sales = pd.DataFrame(
+        ...     {"customer_id": ["a", "b", "b"], "amount": 1.0, "kind": "purchase",
+        ...      "occurred_at": ["2024-01-01", "2024-01-01", "2024-02-15"]}
+        ... )
+        >>> log = CustomerLog.from_frames(transactions=sales)
+        >>> churn = ChurnProblem(inactive="purchase", horizon_days=30)
+        >>> index = churn.population(log, ["2024-01-16", "2024-02-01"])
+        >>> churn.outcomes(log, index)[["known", "rate", "censored"]].to_numpy().tolist()
+        [[2.0, 0.5, 0.0], [0.0, nan, 2.0]]
+        """
+        label, censored = self.labels(log, index), self._censored(log, index)
+        rows = pd.DataFrame(
+            {
+                "customers": 1,
+                "known": label.notna().astype(int),
+                "unknown": (label.isna() & ~censored).astype(int),
+                "censored": censored.astype(int),
+            },
+            index=index,
+        )
+        table = rows.groupby(level="as_of").sum()
+        table.insert(2, "rate", label.groupby(level="as_of").mean())
+        return table.reset_index()
+
+    def _censored(self, log: CustomerLog, index: pd.MultiIndex) -> npt.NDArray[np.bool_]:
+        """Tell the rows whose window ends after the records do."""
+        if self.settings.label is not None:
+            return np.zeros(len(index), dtype=bool)
+        closes = index.get_level_values("as_of") + self._embargo()
+        over: npt.NDArray[np.bool_] = closes <= labels.observed_until(log, kind=self._kind)
+        return ~np.asarray(over)
 
     def split(
         self,
@@ -95,6 +151,7 @@ class _Problem(ABC):
         test_until: Date | None = None,
         train_from: Date | None = None,
         train_until: Date | None = None,
+        held_out_share: float | None = None,
     ) -> tuple[pd.MultiIndex, pd.MultiIndex]:
         """Split by time: training dates whose label windows close before the test date.
 
@@ -112,6 +169,9 @@ class _Problem(ABC):
             No training date before it; by default one horizon after the log begins.
         train_until : date, optional
             No training date after it.
+        held_out_share : float in (0, 1), optional
+            Keep customers apart too: so many, drawn by a hash of their id, are tested and never
+            trained on. By default a customer may be trained on at one date and tested at a later.
 
         Returns
         -------
@@ -128,29 +188,82 @@ class _Problem(ABC):
         The last training date is the embargo ``gap_days + horizon_days`` before `test_at`, or
         `train_until` if that is earlier; the others follow backwards in steps of `every_days`.
         """
-        horizon, gap = self._horizon(), self.settings.gap_days
         tests = list(pd.date_range(test_at, test_until or test_at, freq=f"{every_days}D"))
         if not tests:
             raise DataError(f"test_until {test_until} lies before test_at {test_at}")
-        observed = labels.observed_until(log, kind=self._kind)
-        complete = observed - timedelta(days=gap + horizon)
+        complete = labels.observed_until(log, kind=self._kind) - self._embargo()
         if tests[-1] > complete:
             raise DataError(
                 f"test date {tests[-1].date()}: outcomes are known up to {complete.date()} only "
                 f"(gap and horizon before the log ends); choose an earlier date"
             )
-        last = tests[0] - timedelta(days=gap + horizon)
+        last = tests[0] - self._embargo()
         if train_until is not None:
             last = min(last, pd.Timestamp(train_until))
-        start = pd.Timestamp(train_from) if train_from else log.span[0] + timedelta(days=horizon)
-        steps = range((last - start).days // every_days + 1) if last >= start else range(0)
-        dates = [last - timedelta(days=every_days * step) for step in steps]
+        horizon = timedelta(days=self._horizon())
+        start = pd.Timestamp(train_from) if train_from else log.span[0] + horizon
+        dates = dates_back(last, start, every_days)
         if not dates:
             raise DataError(
                 f"no training date lies between {start.date()} and {last.date()}: the history is "
                 f"too short for a test at {tests[0].date()} with this gap and horizon"
             )
-        return self._known(log, sorted(dates)), self._known(log, tests)
+        train, test = self._known(log, dates), self._known(log, tests)
+        if held_out_share is None:
+            return train, test
+        return train[~drawn(train, held_out_share)], test[drawn(test, held_out_share)]
+
+    def rolling_splits(
+        self,
+        log: CustomerLog,
+        *,
+        first_test: Date,
+        last_test: Date,
+        every_days: int,
+        test_every_days: int | None = None,
+        train_from: Date | None = None,
+        held_out_share: float | None = None,
+    ) -> list[tuple[pd.MultiIndex, pd.MultiIndex]]:
+        """Split at a rolling origin: each test date with all training dates before its embargo.
+
+        Parameters
+        ----------
+        log : CustomerLog
+            The records.
+        first_test, last_test : date
+            Test dates from the first up to the last.
+        every_days : int
+            Distance of the training dates, in days.
+        test_every_days : int, optional
+            Distance of the test dates, in days; by default ``gap_days + horizon_days``, so that no
+            outcome is tested twice.
+        train_from, held_out_share : optional
+            As in `split`.
+
+        Returns
+        -------
+        list of (train, test)
+            Earliest test first; each as `split` gives it.
+
+        Raises
+        ------
+        DataError
+            As `split`, for the first test date without a training date or a full window.
+        """
+        step = test_every_days or self._embargo().days
+        tests = pd.date_range(first_test, last_test, freq=f"{step}D")
+        if not len(tests):
+            raise DataError(f"last_test {last_test} lies before first_test {first_test}")
+        return [
+            self.split(
+                log,
+                test_at=day,
+                every_days=every_days,
+                train_from=train_from,
+                held_out_share=held_out_share,
+            )
+            for day in tests
+        ]
 
     def split_customers(
         self, log: CustomerLog, *, as_of: Date, test_share: float
@@ -172,8 +285,8 @@ class _Problem(ABC):
             Customers whose outcome is known.
         """
         index = self._known(log, [pd.Timestamp(as_of)])
-        chosen = pd.Series([uniform(i) < test_share for i in index.get_level_values(0)], dtype=bool)
-        return index[~chosen.to_numpy()], index[chosen.to_numpy()]
+        chosen = drawn(index, test_share)
+        return index[~chosen], index[chosen]
 
     def _known(self, log: CustomerLog, dates: list[pd.Timestamp]) -> pd.MultiIndex:
         index = self.population(log, dates)
@@ -193,13 +306,16 @@ class _Problem(ABC):
             raise ConfigError("a label column has no dates: use split_customers")
         return self.settings.horizon_days
 
+    def _embargo(self) -> timedelta:
+        return timedelta(days=self.settings.gap_days + self._horizon())
+
     def _window(self, population: ir.Table) -> ir.Table:
         return labels.window_of(
             population, gap_days=self.settings.gap_days, horizon_days=self._horizon()
         )
 
     @abstractmethod
-    def _active(self, log: CustomerLog, dates: ir.Table) -> ir.Table: ...
+    def _active(self, log: CustomerLog, dates: list[pd.Timestamp]) -> ir.Table: ...
 
     @abstractmethod
     def _labels(self, log: CustomerLog, population: ir.Table) -> ir.Table: ...
@@ -260,16 +376,16 @@ class ChurnProblem(_Problem):
             return index
         return index[(self.labels(log, index) != 1).to_numpy()]
 
-    def _active(self, log: CustomerLog, dates: ir.Table) -> ir.Table:
+    def _active(self, log: CustomerLog, dates: list[pd.Timestamp]) -> ir.Table:
         if self.settings.inactive is not None:
             days = self.settings.active_days or 2 * self._horizon()
             return seen_before(
-                dates, labels.events_of_kind(log, self.settings.inactive), within_days=days
+                dates, records_of_kind(log, self.settings.inactive), within_days=days
             )
         if self.settings.label is not None:
-            return dates.cross_join(log.customers.select("customer_id"))
+            return every_customer(log, dates)
         assert self.settings.cancelled is not None
-        gone = seen_before(dates, labels.events_of_kind(log, self.settings.cancelled))
+        gone = seen_before(dates, records_of_kind(log, self.settings.cancelled))
         there = seen_before(dates, sightings(log), within_days=self.settings.active_days)
         return there.anti_join(gone, ["customer_id", "as_of"])
 
@@ -323,9 +439,9 @@ class SatisfactionProblem(_Problem):
     def _kind(self) -> None:
         return None
 
-    def _active(self, log: CustomerLog, dates: ir.Table) -> ir.Table:
+    def _active(self, log: CustomerLog, dates: list[pd.Timestamp]) -> ir.Table:
         if self.settings.label is not None:
-            return dates.cross_join(log.customers.select("customer_id"))
+            return every_customer(log, dates)
         return seen_before(dates, sightings(log), within_days=self.settings.active_days)
 
     def _labels(self, log: CustomerLog, population: ir.Table) -> ir.Table:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from cxpredict.config import Bands
 from cxpredict.errors import ModelError
-from cxpredict.features.aggregates import Origin
+from cxpredict.features.origin import Origin
 from cxpredict.features.problem import ChurnProblem, SatisfactionProblem
 from cxpredict.jobs.publish import digest, publishing, write_json
 

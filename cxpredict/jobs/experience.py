@@ -10,8 +10,9 @@ import pandas as pd
 from cxpredict.config import Config, ValueSettings
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError
-from cxpredict.features.aggregates import default_aggregates, origins_of
+from cxpredict.features.aggregates import aggregates_of
 from cxpredict.features.build import build_features
+from cxpredict.features.origin import origins_of
 from cxpredict.features.problem import ChurnProblem
 from cxpredict.jobs.results import Experience
 from cxpredict.value.margins import margin_per_period
@@ -154,7 +155,7 @@ def _economics(config: Config, log: CustomerLog, value: ValueSettings) -> GroupE
 
 def _features(config: Config, log: CustomerLog, index: pd.MultiIndex) -> pd.DataFrame:
     until = index.get_level_values("as_of").max()
-    aggregates = default_aggregates(log, until=until, **config.features.of_aggregates)
+    aggregates = aggregates_of(log, config.features, until=until)
     exclude = config.features.exclude
     return build_features(log, index, aggregates=aggregates, exclude=exclude)
 

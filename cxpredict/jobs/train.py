@@ -12,9 +12,10 @@ from cxpredict.config import Config, CustomerSplit, load_config
 from cxpredict.config.reading import nearest
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, DataError
-from cxpredict.features.aggregates import Origin, default_aggregates
+from cxpredict.features.aggregates import aggregates_of
 from cxpredict.features.audit import LeakAudit, audit_leakage
 from cxpredict.features.build import build_features
+from cxpredict.features.origin import Origin
 from cxpredict.features.problem import ChurnProblem, SatisfactionProblem
 from cxpredict.jobs.bundle import Bundle, Problem
 from cxpredict.jobs.evidence import Rows, judge, notes_on
@@ -127,11 +128,8 @@ def _build(
     test_index: pd.MultiIndex,
 ) -> tuple[list[Origin], Rows, Rows]:
     """Build both parts of the split; features that never vary in training are left out."""
-    aggregates = default_aggregates(
-        log,
-        until=train_index.get_level_values("as_of").max(),
-        **config.features.of_aggregates,
-    )
+    until = train_index.get_level_values("as_of").max()
+    aggregates = aggregates_of(log, config.features, until=until)
     excluded = config.features.exclude
     parts = []
     for index in (train_index, test_index):

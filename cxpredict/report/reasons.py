@@ -7,8 +7,8 @@ import pandas as pd
 from cxpredict.config import Config
 from cxpredict.drivers.contributions import Drivers
 from cxpredict.drivers.grouping import importance, sum_by_group
-from cxpredict.features.aggregates import Origin
 from cxpredict.features.audit.split import customer_codes
+from cxpredict.features.origin import Origin
 from cxpredict.jobs.results import TrainedModel, TrainingRun
 from cxpredict.report.business import AtRisk, at_risk
 from cxpredict.report.wording import count, direction, money, outcome_words, percent, place

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from cxpredict.config import ChurnSettings, SatisfactionSettings
-from cxpredict.features.aggregates import Origin
+from cxpredict.features.origin import Origin
 
 MISSING = "–"
 _MINUS = "\N{MINUS SIGN}"

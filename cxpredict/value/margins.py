@@ -6,6 +6,7 @@ import pandas as pd
 from cxpredict.config import ValueSettings
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError
+from cxpredict.features.events import records, seen_by
 
 
 def margin_per_period(log: CustomerLog, index: pd.MultiIndex, settings: ValueSettings) -> pd.Series:
@@ -54,7 +55,7 @@ def _from_column(log: CustomerLog, population: ibis.Table, settings: ValueSettin
 def _from_transactions(
     log: CustomerLog, population: ibis.Table, settings: ValueSettings
 ) -> ibis.Table:
-    money = log.transactions
+    money = records(log, "transactions")
     assert settings.lookback_days is not None
     if settings.margin_rate is None and money.margin.isnull().any().execute():
         raise DataError(
@@ -63,13 +64,9 @@ def _from_transactions(
     margin = money.margin
     if settings.margin_rate is not None:
         margin = margin.coalesce(money.amount * settings.margin_rate)
-    rows = population.join(money.mutate(_margin=margin), "customer_id")
     window = ibis.interval(days=settings.lookback_days)
-    seen = rows.filter(
-        rows.occurred_at < rows.as_of,
-        rows.known_at < rows.as_of,
-        rows.occurred_at >= rows.as_of - window,
-    )
+    seen = seen_by(money.mutate(_margin=margin), population)
+    seen = seen.filter(seen.occurred_at >= seen.as_of - window)
     # whole millionths: no order of rows changes a digit
     whole = (seen._margin * 1_000_000).round().cast("int64")
     per_period = settings.period_days / settings.lookback_days / 1_000_000

@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 
 from cxpredict.drivers.contributions import explain
 from cxpredict.errors import ConfigError, DataError, EmptyDataError, ModelError
-from cxpredict.features.aggregates import Origin
+from cxpredict.features.origin import Origin
 
 
 class Linear:

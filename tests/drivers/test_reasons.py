@@ -7,7 +7,7 @@ import pytest
 from cxpredict.drivers.reasons import reasons_in_words
 from cxpredict.drivers.wording import describe_feature, format_number, phrase
 from cxpredict.errors import ConfigError
-from cxpredict.features.aggregates import Origin
+from cxpredict.features.origin import MEASURES, Origin
 
 COMPLAINT = (("kind", "complaint"),)
 PURCHASE = (("kind", "purchase"),)
@@ -99,7 +99,26 @@ NAN = float("nan")
         (Origin("customers", "attribute", "eMail opt-in"), False, None, "eMail opt-in is no"),
         (Origin("customers", "attribute", "Referrals"), 0, 1.0, "Referrals is 0 (typical: 1)"),
         (Origin("customers", "attribute", "Offer"), None, None, "Offer is not known"),
-        (Origin("calendar", "month", "month"), 12, 6.0, "Month is 12 (typical: 6)"),
+        (Origin("calendar", "month"), 12, 6.0, "Month of the year is 12 (typical: 6)"),
+        (
+            Origin("interactions", "distinct", "channel", (), 90),
+            3,
+            1.0,
+            "3 channels of interactions in the last 90 days (typical: 1)",
+        ),
+        (Origin("records", "days_since"), 12, 5.0, "No record for 12 days (typical: 5)"),
+        (
+            Origin("feedback", "slope", "score", NPS),
+            -0.5,
+            0.0,
+            "NPS score changed by -0.5 per day so far (typical: 0)",
+        ),
+        (
+            Origin("transactions", "gap_std", "", PURCHASE),
+            4.2,
+            9.0,
+            "Days between purchases spread by 4 (typical: 9)",
+        ),
     ],
 )
 def test_phrases(origin, value, typical, words):
@@ -121,7 +140,10 @@ def test_phrases(origin, value, typical, words):
         (Origin("customers", "attribute", "Tenure in Months"), "Tenure in Months"),
         (Origin("customers", "tenure"), "days as a customer"),
         (Origin("interactions", "count", "", (), 30), "interactions in the last 30 days"),
-        (Origin("interactions", "brand_new_measure", "", COMPLAINT), "its_name"),
+        (
+            Origin("interactions", "trend", "", COMPLAINT, 30),
+            "trend of the complaints in the last 30 days",
+        ),
     ],
 )
 def test_descriptions(origin, words):
@@ -130,14 +152,13 @@ def test_descriptions(origin, words):
 
 
 @pytest.mark.parametrize(
-    "measure", ["count", "days", "sum", "mean", "min", "max", "last", "change"]
+    "measure", [measure for measure in MEASURES if measure not in ("tenure", "attribute", "month")]
 )
 @pytest.mark.parametrize("value", [0.0, 1.0, -2.5, np.inf, -np.inf, NAN, None])
 def test_no_value_breaks_a_phrase(measure, value):
     words = phrase("f", Origin("interactions", measure, "value", COMPLAINT, 30), value, None)
     assert words[0] == words[0].upper()
-    assert "nan" not in words
-    assert "inf" not in words
+    assert not {"nan", "inf", "-inf", "inf%"} & set(words.split())
 
 
 @pytest.mark.parametrize(

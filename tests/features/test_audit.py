@@ -7,9 +7,9 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from cxpredict.errors import ConfigError, DataError, EmptyDataError, LeakageError
-from cxpredict.features.aggregates import Origin
 from cxpredict.features.audit import audit_leakage
 from cxpredict.features.audit.power import auc_standard_error, measure, readings, weighted_auc
+from cxpredict.features.origin import Origin
 
 
 def _clean(seed, n=4000, base=0.25, dates=1):

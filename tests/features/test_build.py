@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError, EmptyDataError
-from cxpredict.features.aggregates import Origin, default_aggregates, origins_of
+from cxpredict.features.aggregates import default_aggregates
 from cxpredict.features.build import build_features
+from cxpredict.features.origin import Origin, origins_of
 
 AS_OF = pd.Timestamp("2024-03-01")
 
@@ -199,19 +200,20 @@ def test_nothing_that_happens_or_becomes_known_later_changes_a_feature(
     pd.testing.assert_frame_equal(features, after, check_exact=True)
 
 
-def test_an_invitation_counts_as_unanswered_until_its_answer_is_known():
+def test_an_invitation_counts_as_unanswered_when_no_answer_is_to_be_expected_any_more():
     rows = pd.DataFrame(
         {
-            "customer_id": ["a", "b", "c"],
-            "invited_at": "2024-02-20",
-            "occurred_at": ["2024-03-05", "2024-02-20", "2024-02-21"],
+            "customer_id": ["a", "b", "c", "d", "e"],
+            "invited_at": ["2024-02-20"] * 3 + ["2024-02-16", "2024-02-15"],
+            "occurred_at": ["2024-03-05", "2024-02-20", "2024-02-21", "2024-02-16", "2024-02-15"],
             "metric": "nps",
-            "score": [9, None, 8],
+            "score": [9, None, 8, None, None],
         }
     )
     log = CustomerLog.from_frames(feedback=rows)
     origin = Origin("feedback", "unanswered", "", (("metric", "nps"),), 30)
-    assert feature(log, origin, at("a", "b", "c")) == [1, 1, 0]
+    # a will answer and b never will: at the date, both are open, and nobody can tell them apart
+    assert feature(log, origin, at("a", "b", "c", "d", "e")) == [0, 0, 0, 0, 1]
 
 
 def test_features_of_kinds_with_equal_or_foreign_names_stay_apart():

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxpredict.errors import ConfigError, DataError, EmptyDataError, LeakageError
-from cxpredict.features.aggregates import Origin, origins_of
 from cxpredict.features.audit.checks import (
     ATTRIBUTE_ADVICE,
     Finding,
@@ -28,6 +27,7 @@ from cxpredict.features.audit.power import (
 )
 from cxpredict.features.audit.refit import REFIT_ROWS, RefitColumn, auc_lost, questions
 from cxpredict.features.audit.split import customer_codes, split_overlap
+from cxpredict.features.origin import Origin, origins_of
 
 N_FOLDS = 4
 SEVERITIES = ("high", "medium", "low")

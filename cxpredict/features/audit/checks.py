@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binom
 
-from cxpredict.features.aggregates import Origin
 from cxpredict.features.audit.power import Codes, FeaturePower, Floats, Rows, as_numbers
+from cxpredict.features.origin import Origin
 
 SURE_SHARE = 0.10  # of a class, found with a rate of .99: no honest single feature did that
 LIKELY_SHARE = 0.25  # the same with a rate of .90

@@ -26,6 +26,7 @@ _HOMES = {
     "cxpredict.features.audit": ("audit_leakage",),
     "cxpredict.features.build": ("build_features", "feature_table"),
     "cxpredict.features.origin": ("Origin",),
+    "cxpredict.features.store": ("FeatureStore",),
     "cxpredict.features.problem": ("ChurnProblem", "SatisfactionProblem"),
     "cxpredict.models.churn": ("ChurnModel",),
     "cxpredict.models.evaluation": ("evaluate",),

@@ -65,7 +65,7 @@ def invitations(log: CustomerLog) -> ir.Table:
     return rows if "feedback" in log.versions else rows.drop("replaced_at")
 
 
-def active_days(rows: ir.Table, abouts: Sequence[Filters]) -> ir.Table:
+def day_spans(rows: ir.Table, abouts: Sequence[Filters]) -> ir.Table:
     """Give one row for each customer and day (UTC) on which something happened.
 
     Parameters
@@ -78,15 +78,21 @@ def active_days(rows: ir.Table, abouts: Sequence[Filters]) -> ir.Table:
     Returns
     -------
     ibis Table
-        `about` (text of the filters), `occurred_at` (midnight), `gap`: days from the day that
-        became known before it, missing for the first, and `gap_squared`.
+        `customer_id`, `about` (text of the filters), `occurred_at` (midnight), `visible_at` and,
+        where corrections exist, `replaced_at`: a day can be seen, corrected away, and seen again.
     """
     parts = []
     for filters in abouts:
         happened = rows.filter(passes(rows, filters))
-        happened = happened.mutate(occurred_at=happened.occurred_at.truncate("D"))
-        parts.append(_spans(happened).mutate(about=ibis.literal(about_text(filters))))
-    days = ibis.union(*parts, distinct=False)
+        day = happened.occurred_at.truncate("D").cast("timestamp(6)")
+        parts.append(
+            _spans(happened.mutate(occurred_at=day)).mutate(about=ibis.literal(about_text(filters)))
+        )
+    return ibis.union(*parts, distinct=False)
+
+
+def with_gaps(days: ir.Table) -> ir.Table:
+    """Add the days from the day that became known before each, missing for the first."""
     order = ibis.window(group_by=["customer_id", "about"], order_by=["visible_at", "occurred_at"])
     before = days.occurred_at.lag().over(order)
     gap = days.occurred_at.delta(before, unit="day").cast("float64").abs()

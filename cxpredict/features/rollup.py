@@ -10,7 +10,14 @@ import ibis.expr.types as ir
 
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError
-from cxpredict.features.events import active_days, invitations, passes, records, seen_by
+from cxpredict.features.events import (
+    day_spans,
+    invitations,
+    passes,
+    records,
+    seen_by,
+    with_gaps,
+)
 from cxpredict.features.origin import Origin
 from cxpredict.features.panes import CELL, Grid, band_of
 from cxpredict.features.states import Levels, State, measure, needs, windows_of
@@ -42,17 +49,18 @@ class Group:
     basis: str
     origins: tuple[Origin, ...]
 
-    def rows(self, log: CustomerLog) -> ir.Table:
-        """Give the rows, with the time from which each counts."""
+    def events(self, log: CustomerLog) -> ir.Table:
+        """Give the records, with the time from which each counts."""
         rows = records(log, self.source)
         for column in {c for o in self.origins for c in (o.column, *dict(o.filters))} - {""}:
             if column not in rows.columns:
                 raise DataError(f"aggregates: {self.source} has no column {column!r}")
-        if self.basis == "invitations":
-            return invitations(log)
-        if self.basis == "days":
-            return active_days(rows, self.abouts)
-        return rows
+        return invitations(log) if self.basis == "invitations" else rows
+
+    def rows(self, log: CustomerLog) -> ir.Table:
+        """Give what the features are computed over: the records, or the days that had some."""
+        events = self.events(log)
+        return with_gaps(day_spans(events, self.abouts)) if self.basis == "days" else events
 
     @property
     def abouts(self) -> list[tuple[tuple[str, str], ...]]:
@@ -63,17 +71,32 @@ class Group:
         """Give the panes of the windows of these features."""
         return Grid(tuple(dates), windows_of(self.origins))
 
-    def levels(self, rows: ir.Table) -> Levels:
-        """List the values of columns whose different values are counted, up to one too many."""
+    def levels(
+        self, rows: ir.Table | None, seen: Mapping[str, Sequence[str]] | None = None
+    ) -> Levels:
+        """List the values of columns whose different values are counted, up to one too many.
+
+        Parameters
+        ----------
+        rows : ibis Table or None
+            Where to look for values.
+        seen : mapping of str to sequence of str, optional
+            Values known before.
+        """
         found = {}
         counted = [origin for origin in self.origins if origin.measure == "distinct"]
         for column in dict.fromkeys(origin.column for origin in counted):
-            values = rows.filter(rows[column].notnull()).select(level=rows[column])
-            some = values.distinct().limit(MAX_LEVELS + 1).to_pyarrow()["level"].to_pylist()
+            values = set((seen or {}).get(column, ()))
+            values |= set() if rows is None else _some_values(rows[column])
             windows = [origin.window_days for origin in counted if origin.column == column]
             widest = None if None in windows else max(w for w in windows if w is not None)
-            found[column] = (tuple(sorted(some)), widest)
+            found[column] = (tuple(sorted(values)), widest)
         return found
+
+
+def _some_values(column: ir.Column) -> set[str]:
+    values = column.as_table().distinct().limit(MAX_LEVELS + 2).to_pyarrow()
+    return set(values[column.get_name()].to_pylist()) - {None}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,360 @@
+"""Cells kept between nightly runs, so that a night costs what is new."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Self
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+import sqlglot.expressions as sge
+
+from cxpredict.data.log import CustomerLog
+from cxpredict.errors import ConfigError, DataError
+from cxpredict.features.build import index_rows, join_features, to_frame
+from cxpredict.features.events import day_spans, with_gaps
+from cxpredict.features.origin import Origin
+from cxpredict.features.panes import Grid
+from cxpredict.features.population import Date, to_dates
+from cxpredict.features.rollup import MAX_LEVELS, Group, Kept, groups_of, to_cells
+from cxpredict.features.states import Levels, needs
+
+_STORE = ("feature_store", "main")
+_PLACE = ".".join(_STORE)
+_DAY = ["customer_id", "about", "occurred_at"]
+
+
+class FeatureStore:
+    """Partial states of a grid of dates, in one DuckDB file.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file that `create` made.
+
+    Attributes
+    ----------
+    dates : tuple of Timestamp
+        The grid: features can be built for these dates.
+    aggregates : tuple of Origin
+        The features.
+    known_until : Timestamp or None
+        Everything known before it is in the store; None before the first `refresh`.
+
+    Raises
+    ------
+    DataError
+        There is no such store.
+
+    Notes
+    -----
+    A record belongs to the pane in which it occurred and is new once it became known, so a late
+    record is added to its old pane. Cells are only ever added, within one transaction; customers
+    whose records were corrected since the last refresh are read anew. A refresh trusts `known_at`:
+    a record that arrives after a refresh but claims to have been known before it is not read.
+    Features that hold values against each other (`change`) are not kept but computed from the log.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> sales = pd.DataFrame(
+    ...     {"customer_id": "a", "occurred_at": ["2024-01-05", "2024-02-03"], "amount": [9.5, 2.0]}
+    ... )
+    >>> log = CustomerLog.from_frames(transactions=sales)
+    >>> spent = Origin("transactions", "sum", "amount", window_days=30)
+    >>> nights = ["2024-02-01", "2024-02-05"]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = FeatureStore.create(f"{folder}/store.duckdb", dates=nights, aggregates=[spent])
+    ...     store.refresh(log, until="2024-02-01")
+    ...     store.refresh(log, until="2024-02-05")
+    ...     keys = [["a"], pd.to_datetime(nights)]
+    ...     index = pd.MultiIndex.from_product(keys, names=["customer_id", "as_of"])
+    ...     store.build(log, index)[spent.name].tolist()
+    [9.5, 2.0]
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise DataError(f"{self.path.name}: no such feature store; make it with create")
+        connection = ibis.duckdb.connect(self.path, read_only=True)
+        content = json.loads(connection.table("manifest").content.to_pyarrow()[0].as_py())
+        connection.disconnect()
+        self._read(content)
+
+    def _read(self, content: Mapping[str, Any]) -> None:
+        self.dates = tuple(pd.Timestamp(day) for day in content["dates"])
+        self.aggregates = tuple(Origin.from_dict(fields) for fields in content["aggregates"])
+        until = content["known_until"]
+        self.known_until = None if until is None else pd.Timestamp(until)
+        self._levels: dict[str, dict[str, list[str]]] = content["levels"]
+
+    @classmethod
+    def create(
+        cls, path: str | Path, *, dates: Sequence[Date], aggregates: Sequence[Origin]
+    ) -> Self:
+        """Make an empty store for a grid of dates, past and to come.
+
+        Parameters
+        ----------
+        path : str or Path
+            A file that does not exist yet.
+        dates : sequence of date
+            All dates that features will be built for, such as the nights of the next months. The
+            panes follow from them; for other dates make another store.
+        aggregates : sequence of Origin
+            The features.
+
+        Returns
+        -------
+        FeatureStore
+
+        Raises
+        ------
+        DataError
+            The file exists already.
+        ConfigError
+            There are no dates.
+        """
+        path = Path(path)
+        if path.exists():
+            raise DataError(f"{path.name}: exists already; open it, or choose another file")
+        days = to_dates(list(dates))
+        if not days:
+            raise ConfigError("dates: a feature store needs the dates that it serves")
+        content: dict[str, Any] = {
+            "dates": [day.isoformat() for day in days],
+            "aggregates": [origin.to_dict() for origin in aggregates],
+            "known_until": None,
+            "levels": {},
+        }
+        connection = ibis.duckdb.connect(path)
+        connection.create_table("manifest", ibis.memtable({"content": [json.dumps(content)]}))
+        connection.disconnect()
+        return cls(path)
+
+    def refresh(self, log: CustomerLog, *, until: Date) -> None:
+        """Read the records that became known since the last refresh and before a date.
+
+        Parameters
+        ----------
+        log : CustomerLog
+            The records, on the embedded engine. Tables that `from_tables` opened lazily are read
+            only as far as they are new, where their files are in the order of `known_at`.
+        until : date
+            UTC, exclusive, not before the last refresh.
+
+        Raises
+        ------
+        DataError
+            `until` lies before the last refresh, the log is on another engine, or a column whose
+            different values are counted has more than 64 of them.
+        """
+        (day,) = to_dates(until)
+        if self.known_until is not None and day < self.known_until:
+            raise DataError(
+                f"the store knows everything before {self.known_until}; until {day} is earlier"
+            )
+        with self._attached(log) as connection, self._transaction(connection):
+            for group in self._groups():
+                self._add(connection, log, group, day)
+            content = sge.convert(self._content(day)).sql("duckdb")
+            connection.raw_sql(f"UPDATE {_PLACE}.manifest SET content = {content}")
+        self.known_until = day
+
+    def build(
+        self, log: CustomerLog, index: pd.MultiIndex, *, exclude: Sequence[str] = ()
+    ) -> pd.DataFrame:
+        """Put the features of customers at dates of the grid together from the cells.
+
+        Parameters
+        ----------
+        log : CustomerLog
+            The records: attributes of customers, and what is not kept, come from it.
+        index : MultiIndex (customer_id, as_of)
+            For whom and when.
+        exclude : sequence of str
+            Attributes of customers that are no features.
+
+        Returns
+        -------
+        DataFrame
+            Digit for digit what `build_features` gives.
+
+        Raises
+        ------
+        DataError
+            A date is not in the grid, or later than what the store knows.
+        """
+        rows = index_rows(index)
+        dates = sorted(set(rows["as_of"]))
+        strange = [str(day) for day in dates if day not in self.dates]
+        if strange:
+            raise DataError(f"not in the grid of the store: {', '.join(strange[:5])}")
+        if self.known_until is None or dates[-1] > self.known_until:
+            raise DataError(f"the store does not know everything before {dates[-1]}: refresh it")
+        with self._attached(log) as connection:
+            features, origins = join_features(
+                log,
+                ibis.memtable(rows),
+                self.aggregates,
+                exclude,
+                [day.to_pydatetime() for day in dates],
+                self._kept(connection),
+            )
+            return to_frame(features, origins, index)
+
+    def _groups(self) -> list[Group]:
+        aggregates = [o for o in self.aggregates if o.source not in ("customers", "calendar")]
+        return [group for group in groups_of(aggregates) if group.basis != "pairs"]
+
+    @contextmanager
+    def _attached(self, log: CustomerLog) -> Iterator[Any]:
+        """Attach the file to the engine of the log for a while."""
+        connection = log.connection
+        if connection.name != "duckdb":
+            raise DataError("a feature store works with a log on the embedded engine")
+        connection.attach(self.path, _STORE[0])
+        try:
+            yield connection
+        finally:
+            connection.detach(_STORE[0])
+
+    @contextmanager
+    def _transaction(self, connection: Any) -> Iterator[None]:
+        """Keep all or nothing."""
+        levels = deepcopy(self._levels)
+        connection.raw_sql("BEGIN TRANSACTION")
+        try:
+            yield
+        except BaseException:
+            connection.raw_sql("ROLLBACK")
+            self._levels = levels
+            raise
+        connection.raw_sql("COMMIT")
+
+    def _kept(self, connection: Any) -> dict[tuple[str, str], Kept]:
+        kept = {}
+        for group in self._groups():
+            rows = connection.table(_name(group), database=_STORE)
+            grid, levels = self._grid(group), self._levels_of(group, None)
+            if group.basis == "days":
+                rows = to_cells(rows, grid, needs(group.origins, levels))
+            kept[group.source, group.basis] = Kept(rows, grid, levels)
+        return kept
+
+    def _grid(self, group: Group) -> Grid:
+        return group.grid([day.to_pydatetime() for day in self.dates])
+
+    def _levels_of(self, group: Group, rows: ir.Table | None) -> Levels:
+        levels = group.levels(rows, self._levels.get(group.source))
+        for column, (values, _) in levels.items():
+            if len(values) > MAX_LEVELS:
+                raise DataError(
+                    f"{group.source}.{column} has more than {MAX_LEVELS} values: a feature store "
+                    "cannot count the different ones; leave that aggregate out"
+                )
+        return levels
+
+    def _add(self, connection: Any, log: CustomerLog, group: Group, until: pd.Timestamp) -> None:
+        """Add what became known; of customers with corrections everything is read anew."""
+        events, name = group.events(log), _name(group)
+        new = _known_between(events, self.known_until, until)
+        if "replaced_at" in events.columns and self.known_until is not None:
+            corrected = _corrected(events, self.known_until, until)
+            who = connection.compile(corrected)
+            connection.raw_sql(f"DELETE FROM {_PLACE}.{name} WHERE customer_id IN ({who})")
+            again = _known_between(events.semi_join(corrected, "customer_id"), None, until)
+            new = new.anti_join(corrected, "customer_id").union(again, distinct=False)
+        exists = name in connection.list_tables(database=_STORE)
+        if group.basis == "days":
+            spans = day_spans(new, group.abouts)
+            kept = connection.table(name, database=_STORE) if exists else None
+            rows = _new_days(spans, kept)
+        else:
+            levels = self._levels_of(group, new)
+            rows = to_cells(new, self._grid(group), needs(group.origins, levels))
+            self._note_levels(connection, name, group, levels, exists=exists)
+        if exists:
+            connection.insert(name, rows, database=_STORE)
+        else:
+            connection.create_table(name, rows, database=_STORE)
+
+    def _note_levels(
+        self, connection: Any, name: str, group: Group, levels: Levels, *, exists: bool
+    ) -> None:
+        """Make room for values that were not seen before."""
+        known = self._levels.setdefault(group.source, {})
+        before = {column: (known.get(column, []), window) for column, (_, window) in levels.items()}
+        old = {state.name for state, _ in needs(group.origins, before)}
+        new = {state.name for state, _ in needs(group.origins, levels)} - old
+        for column in sorted(new) if exists else ():
+            connection.raw_sql(f"ALTER TABLE {_PLACE}.{name} ADD COLUMN {column} TIMESTAMP")
+        known.update({column: list(values) for column, (values, _) in levels.items()})
+
+    def _content(self, known_until: pd.Timestamp | None) -> str:
+        return json.dumps(
+            {
+                "dates": [day.isoformat() for day in self.dates],
+                "aggregates": [origin.to_dict() for origin in self.aggregates],
+                "known_until": None if known_until is None else known_until.isoformat(),
+                "levels": self._levels,
+            }
+        )
+
+
+def _name(group: Group) -> str:
+    return f"{group.source}_{group.basis}"
+
+
+def _known_between(rows: ir.Table, since: pd.Timestamp | None, until: pd.Timestamp) -> ir.Table:
+    """Take the rows that became known in a span; either clock may be the later one."""
+    new = rows.filter(rows.visible_at < until)
+    if since is None:
+        return new
+    if "known_at" not in rows.columns:
+        return new.filter(new.visible_at >= since)
+    # two parts, so that files in the order of either clock are read only as far as needed
+    told = new.filter((new.known_at >= since) & (new.visible_at >= since))
+    happened = new.filter((new.known_at < since) & (new.occurred_at >= since))
+    return told.union(happened, distinct=False)
+
+
+def _corrected(rows: ir.Table, since: pd.Timestamp, until: pd.Timestamp) -> ir.Table:
+    """Find customers with a corrected record to whom something new became known."""
+    new = ((rows.visible_at >= since) & (rows.visible_at < until)) | (
+        (rows.replaced_at >= since) & (rows.replaced_at < until)
+    ).fill_null(False)
+    touched = rows.filter(new).select("customer_id")
+    return (
+        rows.filter(rows.replaced_at < until)
+        .select("customer_id")
+        .distinct()
+        .semi_join(touched, "customer_id")
+    )
+
+
+def _new_days(spans: ir.Table, kept: ir.Table | None) -> ir.Table:
+    """Take the days that are not kept yet, each with its gap from the one known before it."""
+    if "replaced_at" not in spans.columns:
+        spans = spans.mutate(replaced_at=ibis.null("timestamp(6)"))
+    columns = [*_DAY, "visible_at", "replaced_at"]
+    spans = spans.select(columns)
+    if kept is None:
+        return with_gaps(spans)
+    fresh = spans.anti_join(kept, _DAY)
+    before = kept.semi_join(fresh, ["customer_id", "about"])
+    newest = ibis.window(
+        group_by=["customer_id", "about"],
+        order_by=[ibis.desc("visible_at"), ibis.desc("occurred_at")],
+    )
+    last = before.mutate(nth=ibis.row_number().over(newest)).filter(ibis._.nth == 0)
+    both = fresh.mutate(fresh=ibis.literal(True)).union(
+        last.select(columns).mutate(fresh=ibis.literal(False)), distinct=False
+    )
+    return with_gaps(both).filter(ibis._.fresh).drop("fresh")

@@ -190,11 +190,15 @@ class CustomerLog:
         return cls(**{**tables, **latest}, connection=connection, versions=versions, **evidence)
 
     @classmethod
-    def from_tables(cls, *, observed_until: date | None = None, **tables: ir.Table) -> Self:
+    def from_tables(
+        cls, *, connection: Any = None, observed_until: date | None = None, **tables: ir.Table
+    ) -> Self:
         """Take tables that hold checked records already, of any engine, without copying a row.
 
         Parameters
         ----------
+        connection : ibis backend, optional
+            The engine that holds the tables; by default that of the first one.
         observed_until : date, optional
             The records cover everything before this date.
         **tables : ibis Table
@@ -223,7 +227,11 @@ class CustomerLog:
         >>> CustomerLog.from_tables(transactions=sales).transactions.known_at.execute()[0]
         Timestamp('2024-01-31 00:00:00')
         """
-        connection = _backend_of(tables)
+        unknown = sorted(set(tables) - set(TABLES))
+        if unknown or not tables:
+            found = ", ".join(unknown) or "none"
+            raise DataError(f"expected tables {', '.join(TABLES)}, found {found}")
+        connection = connection or next(iter(tables.values())).get_backend()
         typed = {name: _typed(name, tables.get(name)) for name in TABLES}
         quality = pd.DataFrame(columns=["source", "table", *COUNTS])
         rules = pd.DataFrame(columns=["source", "rule", "rows", "first_rows"])
@@ -306,15 +314,6 @@ def _connect(engine: EngineSettings | None = None, config: Config | None = None)
     connection.raw_sql("SET TimeZone = 'UTC'")
     connection.raw_sql("SET enable_progress_bar = false")
     return connection
-
-
-def _backend_of(tables: Mapping[str, ir.Table]) -> Any:
-    unknown = sorted(set(tables) - set(TABLES))
-    if unknown or not tables:
-        raise DataError(
-            f"expected tables {', '.join(TABLES)}, found {', '.join(unknown) or 'none'}"
-        )
-    return next(iter(tables.values())).get_backend()
 
 
 def _empty(columns: Mapping[str, str]) -> ir.Table:

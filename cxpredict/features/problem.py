@@ -44,6 +44,13 @@ class _Problem(ABC):
         """Columns of customers that hold the answer and must not be features."""
         return () if self.settings.label is None else (self.settings.label,)
 
+    @property
+    def label_days(self) -> int | None:
+        """Days from a date to the end of its label window; None without dates."""
+        if self.settings.horizon_days is None:
+            return None
+        return self.settings.gap_days + self.settings.horizon_days
+
     def population(self, log: CustomerLog, as_of: Date | Sequence[Date]) -> pd.MultiIndex:
         """List the customers who are active at each date, by what was known before it.
 

@@ -45,6 +45,7 @@ def judge(
     test_rows: Rows,
     audit: LeakAudit,
     dropped: tuple[str, ...],
+    accepted: dict[str, str],
     notes: tuple[str, ...],
 ) -> TrainedModel:
     """Evaluate and explain on the untouched rows, and write the model card."""
@@ -55,7 +56,9 @@ def judge(
     )
     notes = (*notes, *_no_signal(metrics))
     return TrainedModel(
-        bundle=replace(bundle, card=_card(train_rows, metrics, periods, audit, dropped, notes)),
+        bundle=replace(
+            bundle, card=_card(train_rows, metrics, periods, audit, dropped, accepted, notes)
+        ),
         metrics=metrics,
         periods=periods,
         calibration=calibration_table(test_rows.outcome, risk, weights=test_rows.weights),
@@ -141,6 +144,7 @@ def _card(
     periods: pd.DataFrame,
     audit: LeakAudit,
     dropped: tuple[str, ...],
+    accepted: dict[str, str],
     notes: tuple[str, ...],
 ) -> dict[str, Any]:
     """Write down what a reviewer asks of a model, as plain values."""
@@ -163,6 +167,7 @@ def _card(
             for row in metrics.itertuples()
         },
         "leaks dropped": list(dropped),
+        "leaks accepted": accepted,
         "audit findings": len(audit.table),
         "notes": list(notes),
     }

@@ -96,6 +96,8 @@ def _train_one(
         train_rows.outcome,
         X_test=test_rows.X,
         y_test=test_rows.outcome,
+        label_days=problem.label_days,
+        log=None if problem.label_days is None else log,
         random_state=config.random_state,
     )
     dropped = _dropped(config, audit)
@@ -115,7 +117,8 @@ def _train_one(
     )
     say(f"{name}: evaluating on {len(test_rows.X):,} test rows, explaining with SHAP")
     notes = (*notes_on(config, train_rows, test_rows, audit, dropped), *left_out)
-    trained = judge(bundle, train_rows, test_rows, audit, dropped, notes)
+    accepted = {n: r for n, r in config.audit.accept.items() if n in audit.high}
+    trained = judge(bundle, train_rows, test_rows, audit, dropped, accepted, notes)
     say(f"{name}: registering, scoring the customers of today")
     return _register(config, store, log, trained, {"training": train_rows, "test": test_rows})
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, DataError, EmptyDataError, LeakageError
 from cxpredict.features.audit.checks import (
     ATTRIBUTE_ADVICE,
@@ -17,6 +18,7 @@ from cxpredict.features.audit.checks import (
     suspicious_power,
     time_travel,
 )
+from cxpredict.features.audit.future import Build, looks_ahead, told_early
 from cxpredict.features.audit.power import (
     Codes,
     FeaturePower,
@@ -26,7 +28,7 @@ from cxpredict.features.audit.power import (
     readings,
 )
 from cxpredict.features.audit.refit import REFIT_ROWS, RefitColumn, auc_lost, questions
-from cxpredict.features.audit.split import customer_codes, split_overlap
+from cxpredict.features.audit.split import customer_codes, split_overlap, window_overlap
 from cxpredict.features.origin import Origin, origins_of
 
 N_FOLDS = 4
@@ -111,6 +113,9 @@ def audit_leakage(
     *,
     X_test: pd.DataFrame | None = None,
     y_test: pd.Series | npt.ArrayLike | None = None,
+    label_days: int | None = None,
+    log: CustomerLog | None = None,
+    build: Build | None = None,
     origins: Mapping[str, Origin] | None = None,
     low_at_most: float | None = None,
     auc_high: float = 0.90,
@@ -129,6 +134,14 @@ def audit_leakage(
         Binary label (the larger value is the positive class) or ordered scores.
     X_test, y_test : DataFrame and array-like, optional
         The later period; adds the checks on the split.
+    label_days : int, optional
+        Days from `as_of` to the end of the label window (gap and horizon); adds the check that no
+        training label looks into the test period.
+    log : CustomerLog, optional
+        The records behind X; adds the look-ahead check: everything that became known after a date
+        of X is changed or deleted, and the features built again must be the same to the bit.
+    build : callable, optional
+        What made X of the log, ``build(log, index)``; by default `build_features`.
     origins : mapping of str to Origin, optional
         Where features come from; default `origins_of` (X).
     low_at_most : float, optional
@@ -153,8 +166,9 @@ def audit_leakage(
     -----
     Checks: a copy or near copy of the label; filled in exactly when the event happened; values that
     settle the label for many rows; single-feature AUC; negative ages and dates past as_of;
-    identifiers; constants and repeated columns; overlap of a split. All rates are cross-fitted
-    (`cxpredict.features.audit.power.measure`, thresholds in
+    identifiers; constants and repeated columns; overlap of a split in rows, customers, label
+    windows and repeated values; look-ahead and clocks that disagree, against the log. All rates are
+    cross-fitted (`cxpredict.features.audit.power.measure`, thresholds in
     `cxpredict.features.audit.checks.suspicious_power`). ``auc_lost`` compares two small boosters on
     folds of customers: all features without a high finding, with and without the feature.
 
@@ -184,7 +198,12 @@ def audit_leakage(
     if X_test is not None:
         tested = None if y_test is None else _scores(X_test, y_test, "y_test")
         findings += split_overlap(X, scores, X_test, tested)
+        findings += window_overlap(X, X_test, label_days)
     rng = np.random.default_rng(random_state)
+    if log is not None:
+        ahead, checked = looks_ahead(X, log, build, np.random.default_rng(random_state))
+        findings += told_early(log) + ahead
+        notes += checked
     customers = customer_codes(X)
     chosen = _sample(customers, max_rows, rng)
     if len(chosen) < len(X):

@@ -86,6 +86,33 @@ def split_overlap(
     return found
 
 
+def window_overlap(X: pd.DataFrame, X_test: pd.DataFrame, label_days: int | None) -> list[Finding]:
+    """Find training rows whose label window reaches past the first test date.
+
+    Parameters
+    ----------
+    X, X_test : DataFrame
+        With an index level ``as_of``; without one nothing is found.
+    label_days : int or None
+        Days from ``as_of`` to the end of the label window.
+
+    Returns
+    -------
+    list of Finding
+        One of severity medium, or none.
+    """
+    both = (X, X_test)
+    if label_days is None or not all("as_of" in part.index.names for part in both):
+        return []
+    ends = X.index.get_level_values("as_of") + pd.Timedelta(days=label_days)
+    late = int((ends > X_test.index.get_level_values("as_of").min()).sum())
+    if not late:
+        return []
+    evidence = f"the label window of {late:,} of {len(X):,} training rows ends in the test period"
+    advice = f"Leave {label_days} days between the last training date and the first test date."
+    return [Finding("(rows)", "window overlap", "medium", evidence, advice)]
+
+
 def _row_hashes(
     X: pd.DataFrame, X_test: pd.DataFrame
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:

@@ -54,9 +54,10 @@ def test_every_room_is_in_the_table():
 
 
 def test_features_and_labels_never_meet():
-    build = (PACKAGE / "features" / "build.py").read_text(encoding="utf-8")
-    assert "cxpredict.features.labels" not in build
-    assert "cxpredict.features.problem" not in build
+    for name in ("events", "panes", "states", "rollup", "build", "news", "store", "aggregates"):
+        text = (PACKAGE / "features" / f"{name}.py").read_text(encoding="utf-8")
+        for label in ("features.labels", "features.problem", "import labels"):
+            assert label not in text, name
 
 
 @pytest.mark.parametrize("room", ["models", "drivers", "value", "jobs", "data", "features"])

@@ -18,6 +18,7 @@ from cxpredict.config import Config, EngineSettings, Source, load_config
 from cxpredict.config.reading import check_settings
 from cxpredict.data.contracts import TABLES, VERSIONS
 from cxpredict.data.quarantine import Checked, check_rows
+from cxpredict.data.shape import empty_table, typed_table
 from cxpredict.data.sources import map_columns, number_rows, open_source
 from cxpredict.errors import DataError, RejectShareError
 
@@ -232,10 +233,12 @@ class CustomerLog:
             found = ", ".join(unknown) or "none"
             raise DataError(f"expected tables {', '.join(TABLES)}, found {found}")
         connection = connection or next(iter(tables.values())).get_backend()
-        typed = {name: _typed(name, tables.get(name)) for name in TABLES}
+        typed = {name: typed_table(name, tables.get(name)) for name in TABLES}
         quality = pd.DataFrame(columns=["source", "table", *COUNTS])
         rules = pd.DataFrame(columns=["source", "rule", "rows", "first_rows"])
-        rejects = _empty({"source": "string", "row": "int64", "rule": "string", "record": "string"})
+        rejects = empty_table(
+            {"source": "string", "row": "int64", "rule": "string", "record": "string"}
+        )
         log = cls._of(connection, typed, rejects=rejects, quality=quality, rules=rules)
         return replace(log, observed_until=observed_until)
 
@@ -314,44 +317,6 @@ def _connect(engine: EngineSettings | None = None, config: Config | None = None)
     connection.raw_sql("SET TimeZone = 'UTC'")
     connection.raw_sql("SET enable_progress_bar = false")
     return connection
-
-
-def _empty(columns: Mapping[str, str]) -> ir.Table:
-    schema = ibis.schema(columns)
-    return ibis.memtable(schema.to_pyarrow().empty_table(), schema=schema)
-
-
-def _typed(name: str, table: ir.Table | None) -> ir.Table:
-    """Hold a table against its contract, by the types of its columns alone."""
-    contract = {field.name: field.dtype for field in TABLES[name]}
-    if table is None:
-        return _empty(contract)
-    columns: dict[str, ir.Value] = {c: table[c] for c in table.columns}
-    problems = []
-    for wanted in (*TABLES[name], *VERSIONS):
-        column = columns.get(wanted.name)
-        if column is not None and not _fits(column, wanted.kind):
-            problems.append(f"{wanted.name} is {column.type()}, expected {wanted.dtype}")
-        elif column is not None:
-            columns[wanted.name] = column.cast(wanted.dtype)
-        elif wanted.required:
-            problems.append(f"{wanted.name} is missing")
-        elif wanted.name in contract:
-            columns[wanted.name] = ibis.null(wanted.dtype)
-    if problems:
-        raise DataError(f"{name}: {'; '.join(problems)}; rename or cast the columns")
-    if name == "customers":
-        columns["weight"] = columns["weight"].fill_null(1.0)
-    else:
-        columns["known_at"] = columns["known_at"].fill_null(columns["occurred_at"])
-    return table.select(**columns)
-
-
-def _fits(column: ir.Value, kind: str) -> bool:
-    given = column.type()
-    if kind == "time":
-        return bool(given.is_timestamp() and given.timezone in (None, "UTC"))
-    return bool(given.is_numeric() if kind == "number" else given.is_string())
 
 
 def _end_of_observation(day: date | None) -> datetime:

@@ -17,7 +17,8 @@ import sqlglot.expressions as sge
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, DataError
 from cxpredict.features.build import index_rows, join_features, to_frame
-from cxpredict.features.events import day_spans, with_gaps
+from cxpredict.features.events import day_spans
+from cxpredict.features.news import corrected_customers, known_between, new_days
 from cxpredict.features.origin import Origin
 from cxpredict.features.panes import Grid
 from cxpredict.features.population import Date, to_dates
@@ -26,7 +27,6 @@ from cxpredict.features.states import Levels, needs
 
 _STORE = ("feature_store", "main")
 _PLACE = ".".join(_STORE)
-_DAY = ["customer_id", "about", "occurred_at"]
 
 
 class FeatureStore:
@@ -264,18 +264,18 @@ class FeatureStore:
     def _add(self, connection: Any, log: CustomerLog, group: Group, until: pd.Timestamp) -> None:
         """Add what became known; of customers with corrections everything is read anew."""
         events, name = group.events(log), _name(group)
-        new = _known_between(events, self.known_until, until)
+        new = known_between(events, self.known_until, until)
         if "replaced_at" in events.columns and self.known_until is not None:
-            corrected = _corrected(events, self.known_until, until)
+            corrected = corrected_customers(events, self.known_until, until)
             who = connection.compile(corrected)
             connection.raw_sql(f"DELETE FROM {_PLACE}.{name} WHERE customer_id IN ({who})")
-            again = _known_between(events.semi_join(corrected, "customer_id"), None, until)
+            again = known_between(events.semi_join(corrected, "customer_id"), None, until)
             new = new.anti_join(corrected, "customer_id").union(again, distinct=False)
         exists = name in connection.list_tables(database=_STORE)
         if group.basis == "days":
             spans = day_spans(new, group.abouts)
             kept = connection.table(name, database=_STORE) if exists else None
-            rows = _new_days(spans, kept)
+            rows = new_days(spans, kept)
         else:
             levels = self._levels_of(group, new)
             rows = to_cells(new, self._grid(group), needs(group.origins, levels))
@@ -310,51 +310,3 @@ class FeatureStore:
 
 def _name(group: Group) -> str:
     return f"{group.source}_{group.basis}"
-
-
-def _known_between(rows: ir.Table, since: pd.Timestamp | None, until: pd.Timestamp) -> ir.Table:
-    """Take the rows that became known in a span; either clock may be the later one."""
-    new = rows.filter(rows.visible_at < until)
-    if since is None:
-        return new
-    if "known_at" not in rows.columns:
-        return new.filter(new.visible_at >= since)
-    # two parts, so that files in the order of either clock are read only as far as needed
-    told = new.filter((new.known_at >= since) & (new.visible_at >= since))
-    happened = new.filter((new.known_at < since) & (new.occurred_at >= since))
-    return told.union(happened, distinct=False)
-
-
-def _corrected(rows: ir.Table, since: pd.Timestamp, until: pd.Timestamp) -> ir.Table:
-    """Find customers with a corrected record to whom something new became known."""
-    new = ((rows.visible_at >= since) & (rows.visible_at < until)) | (
-        (rows.replaced_at >= since) & (rows.replaced_at < until)
-    ).fill_null(False)
-    touched = rows.filter(new).select("customer_id")
-    return (
-        rows.filter(rows.replaced_at < until)
-        .select("customer_id")
-        .distinct()
-        .semi_join(touched, "customer_id")
-    )
-
-
-def _new_days(spans: ir.Table, kept: ir.Table | None) -> ir.Table:
-    """Take the days that are not kept yet, each with its gap from the one known before it."""
-    if "replaced_at" not in spans.columns:
-        spans = spans.mutate(replaced_at=ibis.null("timestamp(6)"))
-    columns = [*_DAY, "visible_at", "replaced_at"]
-    spans = spans.select(columns)
-    if kept is None:
-        return with_gaps(spans)
-    fresh = spans.anti_join(kept, _DAY)
-    before = kept.semi_join(fresh, ["customer_id", "about"])
-    newest = ibis.window(
-        group_by=["customer_id", "about"],
-        order_by=[ibis.desc("visible_at"), ibis.desc("occurred_at")],
-    )
-    last = before.mutate(nth=ibis.row_number().over(newest)).filter(ibis._.nth == 0)
-    both = fresh.mutate(fresh=ibis.literal(True)).union(
-        last.select(columns).mutate(fresh=ibis.literal(False)), distinct=False
-    )
-    return with_gaps(both).filter(ibis._.fresh).drop("fresh")

@@ -1,10 +1,12 @@
 from datetime import date
 
+import ibis
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
 
+from cxpredict.config import parse_config
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError, RejectShareError
 
@@ -131,3 +133,79 @@ def test_27_the_declared_end_of_the_records_counts_and_not_the_clock():
     assert log.observed_until == date(2024, 1, 31)
     later = frame.assign(occurred_at=["2199-01-01", "2024-01-01"])
     assert CustomerLog.from_frames(transactions=later, max_reject_share=1).quality.kept[0] == 1
+
+
+def test_checked_records_go_through_parquet_unchanged(company, tmp_path):
+    folder = company.log.to_parquet(tmp_path / "lake")
+    connection = ibis.duckdb.connect()
+    tables = {n: connection.read_parquet(folder / f"{n}.parquet") for n in company.log.table}
+    again = CustomerLog.from_tables(**tables, observed_until=company.log.observed_until)
+    for name, table in company.log.table.items():
+        pd.testing.assert_frame_equal(again.table[name].to_pandas(), table.to_pandas())
+    assert again.span == company.log.span
+
+
+def test_tables_that_break_their_contract_are_refused_with_all_problems():
+    wrong = ibis.memtable({"customer_id": [7], "occurred_at": ["soon"], "value": ["much"]})
+    with pytest.raises(DataError) as raised:
+        CustomerLog.from_tables(interactions=wrong)
+    assert str(raised.value) == (
+        "interactions: customer_id is int64, expected string; occurred_at is string, expected "
+        "timestamp(6); kind is missing; value is string, expected float64; rename or cast the "
+        "columns"
+    )
+    with pytest.raises(DataError, match="found sales"):
+        CustomerLog.from_tables(sales=wrong)
+    with pytest.raises(DataError, match="found none"):
+        CustomerLog.from_tables()
+
+
+def test_17_a_corrected_event_keeps_its_versions():
+    rows = pd.DataFrame(
+        {
+            "customer_id": "a",
+            "occurred_at": "2024-01-05",
+            "known_at": ["2024-01-05", "2024-01-09", "2024-01-07", "2024-01-05"],
+            "amount": [1.0, 3.0, 2.0, 1.0],
+            "event_id": ["x", "x", "x", "x"],
+        }
+    )
+    log = CustomerLog.from_frames(transactions=rows)
+    assert log.transactions.amount.to_pandas().tolist() == [3.0]
+    history = log.history("transactions").order_by("version").to_pandas()
+    assert history.amount.tolist() == [1.0, 2.0, 3.0]
+    assert history.replaced_at.dt.day.tolist()[:2] == [7, 9]
+    assert pd.isna(history.replaced_at.iloc[2])
+    assert log.quality[["read", "duplicates", "kept", "corrected"]].iloc[0].tolist() == [4, 1, 3, 2]
+
+
+def test_the_engine_runs_under_its_limit_and_spills_where_it_is_told(tmp_path):
+    rows = pd.DataFrame({"id": [f"c{n}" for n in range(10)], "at": "2024-01-31", "amount": 1.0})
+    rows.to_parquet(tmp_path / "sales.parquet")
+    content = {
+        "name": "shop",
+        "sources": {
+            "sales": {
+                "path": "sales.parquet",
+                "table": "transactions",
+                "timezone": "UTC",
+                "columns": {"customer_id": "id", "occurred_at": "at", "amount": "amount"},
+            }
+        },
+        "engine": {"memory_limit_gb": 1.5, "spill_directory": "spill"},
+        "problems": {"churn": {"inactive": "purchase", "horizon_days": 90}},
+        "split": {"test_at": date(2025, 6, 1), "every_days": 30},
+        "bands": {"churn": {"medium": 0.3, "high": 0.6}},
+        "random_state": 7,
+    }
+    log = CustomerLog.open(parse_config(content, directory=tmp_path))
+    settings = dict(
+        log.connection.raw_sql(
+            "SELECT name, value FROM duckdb_settings() "
+            "WHERE name IN ('memory_limit', 'temp_directory')"
+        ).fetchall()
+    )
+    assert settings["memory_limit"] == "1.3 GiB"
+    assert settings["temp_directory"] == str(tmp_path / "spill" / "cxpredict-spill")
+    held = set(log.connection.list_tables())
+    assert not {name for name in held if name.startswith(("source_", "checked_", "repeats_"))}

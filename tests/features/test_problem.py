@@ -179,3 +179,72 @@ def test_labels_of_more_than_two_values_are_refused():
     log = CustomerLog.from_frames(customers=customers)
     with pytest.raises(DataError, match="expected two values, found 3"):
         ChurnProblem(label="left", positive="yes").split_customers(log, as_of=AS_OF, test_share=0.5)
+
+
+def test_nobody_is_labelled_whose_window_is_not_over():
+    log = CustomerLog.from_frames(
+        transactions=sales(a=[-5, 20], b=[-5], c=[-3, 29]), observed_until=day(30).date()
+    )
+    problem = ChurnProblem(inactive="purchase", horizon_days=30, active_days=60)
+    assert labels(problem, log) == {"a": 0, "b": 1, "c": 0}
+    # a day less, and the window of everybody is still open: whoever came back proves nothing
+    earlier = CustomerLog.from_frames(
+        transactions=sales(a=[-5, 20], b=[-5], c=[-3]), observed_until=day(29).date()
+    )
+    assert all(np.isnan(list(labels(problem, earlier).values())))
+    index = problem.population(earlier, [AS_OF, day(-2)])
+    table = problem.outcomes(earlier, index)
+    assert table.drop(columns="rate").to_numpy().tolist() == [
+        [day(-2), 3, 3, 0, 0],
+        [AS_OF, 3, 0, 0, 3],
+    ]
+    assert table["rate"].iloc[0] == pytest.approx(2 / 3)
+
+
+def test_a_correction_changes_the_label_and_the_population_of_its_time():
+    """A purchase that was a mistake: counted before the correction, gone after it."""
+    rows = pd.DataFrame(
+        {
+            "customer_id": ["a", "a", "a", "a", "b"],
+            "occurred_at": [day(-5), day(-5), day(12), day(12), day(9)],
+            "known_at": [day(-5), day(3), day(12), day(40), day(9)],
+            "amount": 1.0,
+            "kind": ["purchase", "mistake", "purchase", "mistake", "purchase"],
+            "event_id": ["x", "x", "y", "y", "z"],
+        }
+    )
+    log = CustomerLog.from_frames(transactions=rows, observed_until=day(60).date())
+    problem = ChurnProblem(inactive="purchase", horizon_days=30, active_days=60)
+    assert len(problem.population(log, AS_OF)) == 1
+    assert len(problem.population(log, day(4))) == 0
+    assert labels(problem, log) == {"a": 1}
+
+
+def test_a_rolling_origin_keeps_the_embargo_at_every_test(company):
+    problem = ChurnProblem(cancelled="cancellation", horizon_days=60, gap_days=7)
+    parts = problem.rolling_splits(
+        company.log, first_test="2025-03-01", last_test="2025-09-15", every_days=30
+    )
+    tests = [test.get_level_values("as_of").unique().tolist() for _, test in parts]
+    assert tests == [[d] for d in pd.date_range("2025-03-01", "2025-09-15", freq="67D")]
+    for train, test in parts:
+        last = train.get_level_values("as_of").max()
+        assert last + pd.Timedelta(days=67) <= test.get_level_values("as_of").min()
+    sizes = [len(train) for train, _ in parts]
+    assert sizes == sorted(sizes)
+    with pytest.raises(DataError, match="before first_test"):
+        problem.rolling_splits(
+            company.log, first_test="2025-09-01", last_test="2025-03-01", every_days=30
+        )
+
+
+def test_customers_are_kept_apart_where_asked_for(company):
+    problem = ChurnProblem(cancelled="cancellation", horizon_days=60)
+    split = {"test_at": "2025-09-01", "every_days": 30}
+    train, test = problem.split(company.log, **split)
+    assert set(train.get_level_values(0)) & set(test.get_level_values(0))
+    apart, held_out = problem.split(company.log, **split, held_out_share=0.3)
+    assert not set(apart.get_level_values(0)) & set(held_out.get_level_values(0))
+    assert set(apart) < set(train)
+    assert set(held_out) < set(test)
+    assert len(held_out) / len(test) == pytest.approx(0.3, abs=0.06)

@@ -16,14 +16,14 @@ EVENTS = ("interactions", "feedback", "transactions")
 class Records:
     """A company's tables in one engine, whose expression is compiled once and run on any change."""
 
-    def __init__(self, company, n_customers=150):
+    def __init__(self, company, n_customers=100):
         history = {name: company.log.history(name).to_pandas() for name in EVENTS}
         ids = sorted(company.log.customers.customer_id.to_pandas())[:n_customers]
         self.frames = {name: f[f.customer_id.isin(ids)] for name, f in history.items()}
         self.connection = ibis.duckdb.connect()
         tables = {name: self.put(name, frame) for name, frame in self.frames.items()}
         log = cx.CustomerLog.from_tables(**tables)
-        defaults = cx.default_aggregates(log, until=AS_OF)
+        defaults = cx.default_aggregates(log, until=AS_OF, windows_days=(60,))
         more = [o for o in every_measure() if o.name not in {d.name for d in defaults}]
         dates = [AS_OF - pd.Timedelta(days=30), AS_OF]
         population = pd.MultiIndex.from_product([ids, dates], names=["customer_id", "as_of"])

@@ -2,10 +2,13 @@
 
 import doctest
 from pathlib import Path
+from typing import get_args
 
 import yaml
 
 from cxpredict.config import parse_config
+from cxpredict.config.features import Aggregation, FeatureSettings
+from cxpredict.config.reading import check_settings
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -20,6 +23,15 @@ def test_the_configuration_it_shows_is_valid():
     text = README.read_text(encoding="utf-8")
     block = text.split("   ```yaml\n")[1].split("   ```")[0]
     assert parse_config(yaml.safe_load(block), directory=README.parent).name == "shop"
+
+
+def test_the_aggregates_it_declares_are_valid():
+    text = README.read_text(encoding="utf-8")
+    block = text.split("```yaml\nfeatures:\n")[1].split("```")[0]
+    settings = check_settings(FeatureSettings, yaml.safe_load("features:\n" + block)["features"])
+    measures = text.split("Measures: ")[1].split(" (")[0].replace("\n", " ")
+    assert measures == ", ".join(f"`{name}`" for name in get_args(Aggregation))
+    assert len(settings.aggregates) == 4
 
 
 def test_the_exit_codes_it_lists_are_those_of_the_errors():

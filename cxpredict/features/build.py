@@ -12,8 +12,8 @@ from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError, EmptyDataError
 from cxpredict.features.aggregates import default_aggregates
 from cxpredict.features.origin import Origin
-from cxpredict.features.rollup import KEYS, Kept, feature_parts
-from cxpredict.features.states import DAY
+from cxpredict.features.panes.rollup import KEYS, Kept, feature_parts
+from cxpredict.features.panes.states import DAY
 
 MAX_DATES = 100
 """More dates than these, or fewer than 10 customers a date, take the general path."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,12 +19,11 @@ from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, DataError
 from cxpredict.features.build import index_rows, join_features, to_frame
 from cxpredict.features.events import day_spans
-from cxpredict.features.news import corrected_customers, known_between, new_days
 from cxpredict.features.origin import Origin
-from cxpredict.features.panes import Grid
-from cxpredict.features.population import Date, to_dates
-from cxpredict.features.rollup import MAX_LEVELS, Group, Kept, groups_of, to_cells
-from cxpredict.features.states import Levels, needs
+from cxpredict.features.panes.grid import Grid
+from cxpredict.features.panes.news import corrected_customers, known_between, new_days
+from cxpredict.features.panes.rollup import MAX_LEVELS, Group, Kept, groups_of, to_cells
+from cxpredict.features.panes.states import Levels, needs
 
 _STORE = ("feature_store", "main")
 _PLACE = ".".join(_STORE)
@@ -96,7 +96,7 @@ class FeatureStore:
 
     @classmethod
     def create(
-        cls, path: str | Path, *, dates: Sequence[Date], aggregates: Sequence[Origin]
+        cls, path: str | Path, *, dates: Sequence[str | date], aggregates: Sequence[Origin]
     ) -> Self:
         """Make an empty store for a grid of dates, past and to come.
 
@@ -124,7 +124,7 @@ class FeatureStore:
         path = Path(path)
         if path.exists():
             raise DataError(f"{path.name}: exists already; open it, or choose another file")
-        days = to_dates(list(dates))
+        days = sorted({pd.Timestamp(day) for day in dates})
         if not days:
             raise ConfigError("dates: a feature store needs the dates that it serves")
         content: dict[str, Any] = {
@@ -138,7 +138,7 @@ class FeatureStore:
         connection.disconnect()
         return cls(path)
 
-    def refresh(self, log: CustomerLog, *, until: Date) -> None:
+    def refresh(self, log: CustomerLog, *, until: str | date) -> None:
         """Read the records that became known since the last refresh and before a date.
 
         Parameters
@@ -155,7 +155,7 @@ class FeatureStore:
             `until` lies before the last refresh, the log is on another engine, or a column whose
             different values are counted has more than 64 of them.
         """
-        (day,) = to_dates(until)
+        day = pd.Timestamp(until)
         if self.known_until is not None and day < self.known_until:
             raise DataError(
                 f"the store knows everything before {self.known_until}; until {day} is earlier"

@@ -64,11 +64,11 @@ def assert_same(found, expected):
 
 def test_spark_equals_the_embedded_engine_on_the_simulated_company(company, spark, tmp_path):
     dates = pd.to_datetime(["2025-03-01", "2025-06-01"])
-    aggregates = cx.default_aggregates(company.log, until=dates[-1])
+    aggregates = cx.default_aggregates(company.log, until=dates[-1], windows_days=(60,))
     ids = company.log.customers.customer_id.to_pandas()
     index = pd.MultiIndex.from_product([ids, dates], names=["customer_id", "as_of"])
     log = on_spark(company.log, spark, tmp_path)
-    assert cx.default_aggregates(log, until=dates[-1]) == aggregates
+    assert cx.default_aggregates(log, until=dates[-1], windows_days=(60,)) == aggregates
     found = cx.build_features(log, index, aggregates=aggregates)
     assert_same(found, cx.build_features(company.log, index, aggregates=aggregates))
 

@@ -163,6 +163,7 @@ def test_29_a_leak_is_dropped_where_so_configured_and_accepted_only_with_a_reaso
     assert any("farewell" in note for note in dropped.notes)
     accepted = {"farewell": "gifts are ordered a month before"}
     kept = train(flat(tmp_path, leaking, audit={"accept": accepted})).models[0]
+    assert kept.bundle.card["leaks accepted"] == accepted
     assert "farewell" in kept.bundle.model.feature_names_in_
     assert any("gifts are ordered" in note for note in kept.bundle.card["notes"])
 

@@ -8,15 +8,15 @@ import pandas as pd
 from cxpredict.config import ChurnSettings, SatisfactionSettings
 from cxpredict.config.reading import check_settings
 from cxpredict.data.log import CustomerLog
-from cxpredict.features import labels
-from cxpredict.features.population import (
+from cxpredict.features.problem import labels
+from cxpredict.features.problem.dated import DatedProblem
+from cxpredict.features.problem.population import (
     Date,
     every_customer,
     records_of_kind,
     seen_before,
     sightings,
 )
-from cxpredict.features.problem.dated import DatedProblem
 
 __all__ = ["ChurnProblem", "SatisfactionProblem"]
 

@@ -15,8 +15,8 @@ import pandas as pd
 from cxpredict.config import ChurnSettings, SatisfactionSettings
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, DataError, EmptyDataError
-from cxpredict.features import labels
-from cxpredict.features.population import (
+from cxpredict.features.problem import labels
+from cxpredict.features.problem.population import (
     Date,
     dates_back,
     drawn,

@@ -14,7 +14,7 @@ import pandas as pd
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError
 from cxpredict.features.events import records
-from cxpredict.features.panes import CELL, Grid
+from cxpredict.features.panes.grid import CELL, Grid
 
 Date: TypeAlias = str | date
 

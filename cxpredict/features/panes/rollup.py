@@ -19,8 +19,8 @@ from cxpredict.features.events import (
     with_gaps,
 )
 from cxpredict.features.origin import Origin
-from cxpredict.features.panes import CELL, Grid, band_of
-from cxpredict.features.states import Levels, State, measure, needs, windows_of
+from cxpredict.features.panes.grid import CELL, Grid, band_of
+from cxpredict.features.panes.states import Levels, State, measure, needs, windows_of
 
 KEYS = ["customer_id", "as_of"]
 MAX_LEVELS = 64

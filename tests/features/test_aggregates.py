@@ -134,6 +134,8 @@ def test_an_origin_that_cannot_be_computed_is_refused(fields, words):
         (Origin("visits", "count"), "no table 'visits'"),
         (Origin("transactions", "sum", "value"), "transactions has no column 'value'"),
         (Origin("feedback", "count", "", (("kind", "call"),)), "feedback has no column 'kind'"),
+        (Origin("interactions", "last", "kind"), "needs numbers in interactions.kind"),
+        (Origin("feedback", "count", "", (("score", "9"),)), "needs text in feedback.score"),
     ],
 )
 def test_an_aggregate_of_what_is_not_there_is_named(company, origin, words):

@@ -52,9 +52,8 @@ class Group:
     def events(self, log: CustomerLog) -> ir.Table:
         """Give the records, with the time from which each counts."""
         rows = records(log, self.source)
-        for column in {c for o in self.origins for c in (o.column, *dict(o.filters))} - {""}:
-            if column not in rows.columns:
-                raise DataError(f"aggregates: {self.source} has no column {column!r}")
+        for origin in self.origins:
+            _check_columns(rows, origin)
         return invitations(log) if self.basis == "invitations" else rows
 
     def rows(self, log: CustomerLog) -> ir.Table:
@@ -92,6 +91,21 @@ class Group:
             widest = None if None in windows else max(w for w in windows if w is not None)
             found[column] = (tuple(sorted(values)), widest)
         return found
+
+
+def _check_columns(rows: ir.Table, origin: Origin) -> None:
+    """Refuse columns that are not there, or not of the kind that a measure needs."""
+    wanted = [(column, "text") for column, _ in origin.filters]
+    if origin.column:
+        wanted.append((origin.column, "any" if origin.measure == "distinct" else "numbers"))
+    for column, kind in wanted:
+        if column not in rows.columns:
+            raise DataError(f"aggregates: {origin.source} has no column {column!r}")
+        given = rows[column].type()
+        if not {"text": given.is_string(), "numbers": given.is_numeric(), "any": True}[kind]:
+            raise DataError(
+                f"aggregates: {origin.name} needs {kind} in {origin.source}.{column}, found {given}"
+            )
 
 
 def _some_values(column: ir.Column) -> set[str]:

@@ -40,8 +40,7 @@ class State:
     of : str
         ``count`` of rows, ``values`` (rows that have one), ``total``, ``least``, ``greatest``,
         ``last`` (time and value), ``first`` and ``latest`` (time), ``seen`` (latest time of a
-        level); ``day``, ``day_squared``, ``day_value``: sums
-        for a slope.
+        level); ``day``, ``day_squared``, ``day_value``: sums for a slope.
     column : str
         The column that is measured.
     filters : tuple of (column, value)

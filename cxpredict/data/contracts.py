@@ -6,8 +6,8 @@ from typing import Literal
 Kind = Literal["id", "time", "number", "text"]
 
 
-RESERVED = ("customer_id", "as_of", "tenure_days")
-"""Names that no attribute of customers may have."""
+RESERVED = ("customer_id", "as_of", "tenure_days", "_row", "customer_id_right", "as_of_right")
+"""Names that no attribute of customers may have, in any case of letters."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import duckdb
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
+import pyarrow as pa
 
 from cxpredict.config import Config, EngineSettings, Source, load_config
 from cxpredict.config.reading import check_settings
@@ -144,12 +145,14 @@ class CustomerLog:
         >>> log.transactions.count().execute()
         1
         """
+        if not frames:
+            raise DataError(f"expected tables {', '.join(TABLES)}, found none")
         connection = _connect()
         sources, checked = {}, {}
         for name, frame in frames.items():
             if name not in TABLES:
                 raise DataError(f"expected tables {', '.join(TABLES)}, found {name!r}")
-            table = number_rows(connection, name, _memtable(frame))
+            table = number_rows(connection, name, _memtable(name, frame))
             sources[name] = _plain_source(name, table, timezone)
             mapped = map_columns(connection, name, table, sources[name])
             now = _end_of_observation(observed_until)
@@ -281,6 +284,9 @@ class CustomerLog:
             With `version` (from 1) and `replaced_at`, when the next version became known: missing
             for the latest. A version counts at a date if ``known_at < as_of <= replaced_at``.
         """
+        if name not in TABLES or name == "customers":
+            events = ", ".join(table for table in TABLES if table != "customers")
+            raise DataError(f"expected a table of events ({events}), found {name!r}")
         if name in self.versions:
             return self.versions[name]
         return self.table[name].mutate(
@@ -325,10 +331,20 @@ def _end_of_observation(day: date | None) -> datetime:
     return datetime.combine(day, time.min)
 
 
-def _memtable(frame: IntoDataFrame) -> ir.Table:
+def _memtable(name: str, frame: IntoDataFrame) -> ir.Table:
     import narwhals as nw
 
-    return ibis.memtable(nw.from_native(frame, eager_only=True).to_arrow())
+    try:
+        return ibis.memtable(nw.from_native(frame, eager_only=True).to_arrow())
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        # the text of the error may hold a value
+        raise DataError(
+            f"{name}: a column holds values of different kinds; make it text"
+        ) from error
+    except TypeError as error:
+        raise DataError(
+            f"{name}: expected a frame in memory, found {type(frame).__name__}"
+        ) from error
 
 
 def _plain_source(name: str, table: ir.Table, timezone: str) -> Source:

@@ -32,12 +32,14 @@ def typed_table(name: str, table: ir.Table | None) -> ir.Table:
             problems.append(f"{wanted.name} is missing")
         elif wanted.name in contract:
             columns[wanted.name] = ibis.null(wanted.dtype)
+    if "replaced_at" in columns and "version" not in columns:
+        problems.append("version is missing beside replaced_at")
     if problems:
         raise DataError(f"{name}: {'; '.join(problems)}; rename or cast the columns")
     if name == "customers":
         columns["weight"] = columns["weight"].fill_null(1.0)
-    else:
-        columns["known_at"] = columns["known_at"].fill_null(columns["occurred_at"])
+    elif "known_at" not in table.columns:
+        columns["known_at"] = columns["occurred_at"]
     return table.select(**columns)
 
 

@@ -11,8 +11,10 @@ import ibis.expr.types as ir
 import pandas as pd
 
 from cxpredict.config.features import ANSWER_DAYS, AggregateSettings, FeatureSettings
+from cxpredict.config.reading import check_settings
 from cxpredict.data.contracts import RESERVED
 from cxpredict.data.log import CustomerLog
+from cxpredict.features.events import to_utc
 from cxpredict.features.origin import Origin
 
 RARE = 30
@@ -20,6 +22,8 @@ RARE = 30
 
 MAX_LEVELS = 20
 """At most this many kinds (or outcomes of a kind), the most frequent first."""
+
+_EVENTS = ("interactions", "feedback", "transactions")
 
 NEARLY_ALL = 0.9
 """A kind belongs to a touchpoint or channel that this share of its rows have."""
@@ -53,7 +57,8 @@ def default_aggregates(
         scores and their changes, unanswered invitations, silence, and the month where the log
         spans a year; in a fixed order.
     """
-    settings = FeatureSettings(windows_days=list(windows_days), value_names=dict(value_names or {}))
+    given = {"windows_days": [int(d) for d in windows_days], "value_names": value_names or {}}
+    settings = check_settings(FeatureSettings, given, name="default_aggregates")
     return aggregates_of(log, settings, until=until)
 
 
@@ -76,8 +81,10 @@ def aggregates_of(log: CustomerLog, settings: FeatureSettings, *, until: datetim
     """
     aggregates = [origin for declared in settings.aggregates for origin in _declared(declared)]
     if settings.defaults:
-        aggregates += _defaults(log, settings, until)
-    unique = {replace(origin, label="", touchpoint="", channel=""): origin for origin in aggregates}
+        aggregates += _defaults(log, settings, to_utc(until))
+    unique: dict[Origin, Origin] = {}
+    for origin in aggregates:
+        unique.setdefault(replace(origin, label="", touchpoint="", channel="", alias=""), origin)
     return _without_collisions(list(unique.values()), taken={*RESERVED, *log.customers.columns})
 
 
@@ -98,9 +105,7 @@ def _declared(settings: AggregateSettings) -> Iterator[Origin]:
 
 def _defaults(log: CustomerLog, settings: FeatureSettings, until: datetime) -> Iterator[Origin]:
     windows = sorted(settings.windows_days)
-    tables = {"interactions": log.interactions, "feedback": log.feedback}
-    tables["transactions"] = log.transactions
-    known = {name: _known(table, until) for name, table in tables.items()}
+    known = {name: _known(log, name, until) for name in _EVENTS}
     found = [
         *_interaction_aggregates(known["interactions"], windows, settings.value_names),
         *_feedback_aggregates(known["feedback"], windows),
@@ -118,19 +123,23 @@ def _defaults(log: CustomerLog, settings: FeatureSettings, until: datetime) -> I
 def _without_collisions(aggregates: Sequence[Origin], *, taken: set[str]) -> list[Origin]:
     """Name features apart whose usual names are equal, or are names of attributes."""
     named = []
+    taken = {name.casefold() for name in taken}
     for origin in aggregates:
         name = origin.name
-        if name in taken:
+        if name.casefold() in taken:
             name = f"{origin.source}_{name}"
-        if name in taken:
+        if name.casefold() in taken:
             name = f"{name}_{sha256(repr(origin).encode()).hexdigest()[:8]}"
         named.append(origin if name == origin.name else replace(origin, alias=name))
-        taken.add(name)
+        taken.add(name.casefold())
     return named
 
 
-def _known(table: ir.Table, until: datetime) -> ir.Table:
-    return table.filter(table.occurred_at < until, table.known_at < until)
+def _known(log: CustomerLog, name: str, until: datetime) -> ir.Table:
+    """Give the records of a table as they were known before a date."""
+    rows = log.history(name)
+    rows = rows.filter(ibis.greatest(rows.occurred_at, rows.known_at) < until)
+    return rows.filter(rows.replaced_at.isnull() | (rows.replaced_at >= until))
 
 
 def _interaction_aggregates(

@@ -8,6 +8,7 @@ import ibis
 import ibis.expr.types as ir
 import pandas as pd
 
+from cxpredict.data.contracts import RESERVED
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError, EmptyDataError
 from cxpredict.features.aggregates import default_aggregates
@@ -131,6 +132,7 @@ def feature_table(
     if not set(KEYS) <= set(population.columns):
         raise DataError(f"expected columns {KEYS}, found {list(population.columns)}")
     population = population.select(*KEYS).mutate(as_of=population.as_of.cast("timestamp(6)"))
+    population = population.distinct()
     dates = population.group_by("as_of").agg(n=lambda t: t.count())
     known = dates.order_by("as_of").limit(MAX_DATES + 1).to_pyarrow().to_pydict()
     if not known["as_of"]:
@@ -145,6 +147,8 @@ def to_frame(
     features: ir.Table, origins: Mapping[str, Origin], index: pd.MultiIndex
 ) -> pd.DataFrame:
     """Bring features into memory in the order of the index."""
+    if not origins:
+        return pd.DataFrame(index=index)
     frame = features.order_by("_row").select(*origins).to_pyarrow().to_pandas()
     for name in frame:
         if frame[name].dtype == "str" or frame[name].dtype == object:
@@ -157,19 +161,30 @@ def to_frame(
 
 def index_rows(index: pd.MultiIndex) -> pd.DataFrame:
     """Give an index as rows with their number, or say what is wrong with it."""
-    if list(index.names) != KEYS:
-        raise DataError(f"expected an index of {KEYS}, found {list(index.names)}")
+    if not isinstance(index, pd.MultiIndex) or list(index.names) != KEYS:
+        found = list(index.names) if isinstance(index, pd.Index) else type(index).__name__
+        raise DataError(f"expected an index of {KEYS}, found {found}")
     if not len(index):
         raise EmptyDataError("no customers to compute features for: the index has no rows")
     if index.has_duplicates:
         raise DataError(f"{index.duplicated().sum():,} rows of the index stand twice; drop them")
+    ids, dates = index.get_level_values(0), index.get_level_values(1)
+    if ids.isna().any() or dates.isna().any():
+        raise DataError("the index has missing customers or dates; drop those rows")
+    if pd.api.types.is_float_dtype(ids.dtype):
+        raise DataError("customer_id: ids are text, found decimal numbers; write them as the log")
     return pd.DataFrame(
-        {
-            "customer_id": index.get_level_values(0).astype("str"),
-            "as_of": index.get_level_values(1).astype("datetime64[us]"),
-            "_row": range(len(index)),
-        }
+        {"customer_id": ids.astype("str"), "as_of": _utc(dates), "_row": range(len(index))}
     )
+
+
+def _utc(dates: pd.Index) -> pd.DatetimeIndex:
+    try:
+        times = pd.DatetimeIndex(dates)
+    except (TypeError, ValueError) as error:
+        raise DataError("as_of: expected dates in the index, found something else") from error
+    times = times if times.tz is None else times.tz_convert("UTC").tz_localize(None)
+    return times.astype("datetime64[us]")
 
 
 def _grid_dates(dates: Sequence[datetime], rows: int) -> tuple[datetime, ...]:
@@ -203,7 +218,15 @@ def join_features(
 
 
 def _check_names(names: list[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1 or name in KEYS})
+    folded = [name.casefold() for name in names]  # engines do not tell cases apart
+    taken = set(RESERVED) - {"tenure_days"}
+    twice = sorted(
+        {
+            n
+            for n, fold in zip(names, folded, strict=True)
+            if folded.count(fold) > 1 or fold in taken
+        }
+    )
     if twice:
         raise DataError(
             f"features need names of their own, these are taken: {', '.join(twice[:5])}; rename "

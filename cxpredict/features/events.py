@@ -11,10 +11,23 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
+import pandas as pd
 
 from cxpredict.data.log import CustomerLog
+from cxpredict.errors import ConfigError
 
 Filters = tuple[tuple[str, str], ...]
+
+
+def to_utc(day: Any) -> pd.Timestamp:
+    """Read a date or time; one that names its zone is turned to UTC, others are UTC."""
+    try:
+        time = pd.Timestamp(day)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"expected a date such as 2024-06-30, found {day!r}") from error
+    if pd.isna(time):
+        raise ConfigError(f"expected a date such as 2024-06-30, found {day!r}")
+    return time if time.tz is None else time.tz_convert("UTC").tz_localize(None)
 
 
 def records(log: CustomerLog, source: str) -> ir.Table:
@@ -48,6 +61,8 @@ def _versions(log: CustomerLog, source: str) -> ir.Table:
     rows = log.history(source).drop("version")
     if source == "feedback":
         rows = rows.filter(rows.score.notnull())
+    if source == "contacts":  # what came of a contact is known later than the contact
+        rows = rows.drop("outcome", "outcome_at")
     rows = rows.mutate(visible_at=ibis.greatest(rows.occurred_at, rows.known_at))
     return rows if source in log.versions else rows.drop("replaced_at")
 
@@ -55,13 +70,14 @@ def _versions(log: CustomerLog, source: str) -> ir.Table:
 def invitations(log: CustomerLog) -> ir.Table:
     """Give the invitations to surveys that are not answered, at the time of the invitation.
 
-    One that is answered later is not among them before its answer is known: its row is the
-    future's. So that this tells nothing, `unanswered` counts none of the last 14 days.
+    One that is answered later is never among them: before its answer is known its row is the
+    future's. So that this tells nothing, `unanswered` counts none of the last 14 days, and takes
+    it that answers come within them.
     """
     rows = log.history("feedback")
     rows = rows.filter(rows.score.isnull() & rows.invited_at.notnull())
     visible = ibis.greatest(rows.invited_at, rows.occurred_at, rows.known_at)
-    rows = rows.mutate(visible_at=visible, occurred_at=rows.invited_at)
+    rows = rows.mutate(visible_at=visible, occurred_at=rows.invited_at).drop("known_at")
     return rows if "feedback" in log.versions else rows.drop("replaced_at")
 
 

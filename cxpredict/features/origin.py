@@ -8,6 +8,12 @@ import pandas as pd
 from cxpredict.config.features import ANSWER_DAYS, OF_VALUES, Aggregation
 from cxpredict.errors import ConfigError
 
+_HOMES = {
+    "attribute": "customers",
+    "tenure": "customers",
+    "month": "calendar",
+    "unanswered": "feedback",
+}
 MEASURES = ("attribute", "tenure", "month", *get_args(Aggregation))
 
 
@@ -41,7 +47,8 @@ class Origin:
                    window three times as long
         slope      least-squares slope of a column, per day
         unanswered invitations (feedback) of the window that are more than 14 days old
-                   and not answered; younger ones are still open
+                   and not answered; younger ones are still open, and later answers
+                   are taken not to come
         attribute, tenure of customers; ``month`` of the calendar, 1 to 12
         ========== =====================================================================
     column : str
@@ -86,6 +93,11 @@ class Origin:
             raise ConfigError(
                 f"unknown measure {self.measure!r}; expected one of {', '.join(MEASURES)}"
             )
+        home = _HOMES.get(self.measure)
+        if home is not None and self.source != home:
+            raise ConfigError(f"measure {self.measure!r} belongs to {home}, not to {self.source!r}")
+        if home is None and self.source in ("customers", "calendar"):
+            raise ConfigError(f"{self.source} has no measure {self.measure!r}")
         if self.measure in OF_VALUES and not self.column:
             raise ConfigError(f"measure {self.measure!r} needs the column that it measures")
         if self.measure == "trend" and self.window_days is None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
+import duckdb
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
@@ -18,15 +20,12 @@ import sqlglot.expressions as sge
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, DataError
 from cxpredict.features.build import index_rows, join_features, to_frame
-from cxpredict.features.events import day_spans
+from cxpredict.features.events import day_spans, to_utc
 from cxpredict.features.origin import Origin
 from cxpredict.features.panes.grid import Grid
 from cxpredict.features.panes.news import corrected_customers, known_between, new_days
 from cxpredict.features.panes.rollup import MAX_LEVELS, Group, Kept, groups_of, to_cells
 from cxpredict.features.panes.states import Levels, needs
-
-_STORE = ("feature_store", "main")
-_PLACE = ".".join(_STORE)
 
 
 class FeatureStore:
@@ -82,12 +81,12 @@ class FeatureStore:
         self.path = Path(path)
         if not self.path.is_file():
             raise DataError(f"{self.path.name}: no such feature store; make it with create")
-        connection = ibis.duckdb.connect(self.path, read_only=True)
-        content = json.loads(connection.table("manifest").content.to_pyarrow()[0].as_py())
-        connection.disconnect()
-        self._read(content)
-
-    def _read(self, content: Mapping[str, Any]) -> None:
+        try:
+            with duckdb.connect(str(self.path), read_only=True) as connection:
+                (found,) = connection.sql("SELECT content FROM manifest").fetchall()
+        except duckdb.Error as error:
+            raise _unusable(self.path) from error
+        content = json.loads(found[0])
         self.dates = tuple(pd.Timestamp(day) for day in content["dates"])
         self.aggregates = tuple(Origin.from_dict(fields) for fields in content["aggregates"])
         until = content["known_until"]
@@ -124,9 +123,11 @@ class FeatureStore:
         path = Path(path)
         if path.exists():
             raise DataError(f"{path.name}: exists already; open it, or choose another file")
-        days = sorted({pd.Timestamp(day) for day in dates})
-        if not days:
-            raise ConfigError("dates: a feature store needs the dates that it serves")
+        if not path.parent.is_dir():
+            raise DataError(f"{path.name}: its folder does not exist; make it first")
+        if isinstance(dates, str) or not len(dates):
+            raise ConfigError("dates: a feature store needs the list of dates that it serves")
+        days = sorted({to_utc(day) for day in dates})
         content: dict[str, Any] = {
             "dates": [day.isoformat() for day in days],
             "aggregates": [origin.to_dict() for origin in aggregates],
@@ -155,16 +156,16 @@ class FeatureStore:
             `until` lies before the last refresh, the log is on another engine, or a column whose
             different values are counted has more than 64 of them.
         """
-        day = pd.Timestamp(until)
+        day = to_utc(until)
         if self.known_until is not None and day < self.known_until:
             raise DataError(
                 f"the store knows everything before {self.known_until}; until {day} is earlier"
             )
-        with self._attached(log) as connection, self._transaction(connection):
+        with self._attached(log) as connection, self._transaction(connection, log, day) as levels:
             for group in self._groups():
-                self._add(connection, log, group, day)
+                self._add(connection, log, group, day, levels.get((group.source, group.basis), {}))
             content = sge.convert(self._content(day)).sql("duckdb")
-            connection.raw_sql(f"UPDATE {_PLACE}.manifest SET content = {content}")
+            connection.raw_sql(f"UPDATE {'.'.join(self._place)}.manifest SET content = {content}")
         self.known_until = day
 
     def build(
@@ -198,7 +199,7 @@ class FeatureStore:
             raise DataError(f"not in the grid of the store: {', '.join(strange[:5])}")
         if self.known_until is None or dates[-1] > self.known_until:
             raise DataError(f"the store does not know everything before {dates[-1]}: refresh it")
-        with self._attached(log) as connection:
+        with self._attached(log, read_only=True) as connection:
             features, origins = join_features(
                 log,
                 ibis.memtable(rows),
@@ -213,35 +214,55 @@ class FeatureStore:
         aggregates = [o for o in self.aggregates if o.source not in ("customers", "calendar")]
         return [group for group in groups_of(aggregates) if group.basis != "pairs"]
 
+    @property
+    def _place(self) -> tuple[str, str]:
+        """Where the file is attached: a name of its own, so that several can be."""
+        return f"store_{sha256(str(self.path.resolve()).encode()).hexdigest()[:12]}", "main"
+
     @contextmanager
-    def _attached(self, log: CustomerLog) -> Iterator[Any]:
+    def _attached(self, log: CustomerLog, *, read_only: bool = False) -> Iterator[Any]:
         """Attach the file to the engine of the log for a while."""
         connection = log.connection
         if connection.name != "duckdb":
             raise DataError("a feature store works with a log on the embedded engine")
-        connection.attach(self.path, _STORE[0])
+        path, mode = sge.convert(str(self.path)).sql("duckdb"), "(READ_ONLY)" if read_only else ""
+        try:
+            connection.raw_sql(f"ATTACH {path} AS {self._place[0]} {mode}")
+        except duckdb.Error as error:
+            raise _unusable(self.path) from error
         try:
             yield connection
         finally:
-            connection.detach(_STORE[0])
+            connection.detach(self._place[0])
 
     @contextmanager
-    def _transaction(self, connection: Any) -> Iterator[None]:
-        """Keep all or nothing."""
-        levels = deepcopy(self._levels)
+    def _transaction(
+        self, connection: Any, log: CustomerLog, until: pd.Timestamp
+    ) -> Iterator[dict[tuple[str, str], Levels]]:
+        """Make room for new values, then keep all or nothing; give the values of each group."""
+        before = deepcopy(self._levels)
+        levels = {}
+        for group in self._groups():
+            if group.basis != "days":
+                new = known_between(group.events(log), self.known_until, until)
+                levels[group.source, group.basis] = self._levels_of(group, new)
+        for group in self._groups():
+            if (group.source, group.basis) in levels:
+                self._note_levels(connection, group, levels[group.source, group.basis])
         connection.raw_sql("BEGIN TRANSACTION")
         try:
-            yield
+            yield levels
+            connection.raw_sql("COMMIT")
         except BaseException:
-            connection.raw_sql("ROLLBACK")
-            self._levels = levels
+            self._levels = before
+            with suppress(duckdb.Error):
+                connection.raw_sql("ROLLBACK")
             raise
-        connection.raw_sql("COMMIT")
 
     def _kept(self, connection: Any) -> dict[tuple[str, str], Kept]:
         kept = {}
         for group in self._groups():
-            rows = connection.table(_name(group), database=_STORE)
+            rows = connection.table(_name(group), database=self._place)
             grid, levels = self._grid(group), self._levels_of(group, None)
             if group.basis == "days":
                 rows = to_cells(rows, grid, needs(group.origins, levels))
@@ -261,40 +282,48 @@ class FeatureStore:
                 )
         return levels
 
-    def _add(self, connection: Any, log: CustomerLog, group: Group, until: pd.Timestamp) -> None:
+    def _add(
+        self,
+        connection: Any,
+        log: CustomerLog,
+        group: Group,
+        until: pd.Timestamp,
+        levels: Levels,
+    ) -> None:
         """Add what became known; of customers with corrections everything is read anew."""
         events, name = group.events(log), _name(group)
         new = known_between(events, self.known_until, until)
         if "replaced_at" in events.columns and self.known_until is not None:
             corrected = corrected_customers(events, self.known_until, until)
             who = connection.compile(corrected)
-            connection.raw_sql(f"DELETE FROM {_PLACE}.{name} WHERE customer_id IN ({who})")
+            connection.raw_sql(
+                f"DELETE FROM {'.'.join(self._place)}.{name} WHERE customer_id IN ({who})"
+            )
             again = known_between(events.semi_join(corrected, "customer_id"), None, until)
             new = new.anti_join(corrected, "customer_id").union(again, distinct=False)
-        exists = name in connection.list_tables(database=_STORE)
+        exists = name in connection.list_tables(database=self._place)
         if group.basis == "days":
             spans = day_spans(new, group.abouts)
-            kept = connection.table(name, database=_STORE) if exists else None
+            kept = connection.table(name, database=self._place) if exists else None
             rows = new_days(spans, kept)
         else:
-            levels = self._levels_of(group, new)
             rows = to_cells(new, self._grid(group), needs(group.origins, levels))
-            self._note_levels(connection, name, group, levels, exists=exists)
         if exists:
-            connection.insert(name, rows, database=_STORE)
+            connection.insert(name, rows, database=self._place)
         else:
-            connection.create_table(name, rows, database=_STORE)
+            connection.create_table(name, rows, database=self._place)
 
-    def _note_levels(
-        self, connection: Any, name: str, group: Group, levels: Levels, *, exists: bool
-    ) -> None:
+    def _note_levels(self, connection: Any, group: Group, levels: Levels) -> None:
         """Make room for values that were not seen before."""
+        name = _name(group)
+        exists = name in connection.list_tables(database=self._place)
         known = self._levels.setdefault(group.source, {})
         before = {column: (known.get(column, []), window) for column, (_, window) in levels.items()}
         old = {state.name for state, _ in needs(group.origins, before)}
         new = {state.name for state, _ in needs(group.origins, levels)} - old
         for column in sorted(new) if exists else ():
-            connection.raw_sql(f"ALTER TABLE {_PLACE}.{name} ADD COLUMN {column} TIMESTAMP")
+            add = f"ADD COLUMN IF NOT EXISTS {column} TIMESTAMP"
+            connection.raw_sql(f"ALTER TABLE {'.'.join(self._place)}.{name} {add}")
         known.update({column: list(values) for column, (values, _) in levels.items()})
 
     def _content(self, known_until: pd.Timestamp | None) -> str:
@@ -306,6 +335,12 @@ class FeatureStore:
                 "levels": self._levels,
             }
         )
+
+
+def _unusable(path: Path) -> DataError:
+    return DataError(
+        f"{path.name}: cannot be opened as a feature store: it is in use elsewhere, or another file"
+    )
 
 
 def _name(group: Group) -> str:

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cxpredict.data.log import CustomerLog
-from cxpredict.errors import DataError, EmptyDataError
+from cxpredict.errors import ConfigError, DataError, EmptyDataError
 from cxpredict.features.aggregates import default_aggregates
 from cxpredict.features.build import build_features
 from cxpredict.features.origin import Origin, origins_of
@@ -238,3 +238,83 @@ def test_features_of_kinds_with_equal_or_foreign_names_stay_apart():
         build_features(
             log, at("x"), aggregates=[Origin("transactions", "count", "", (("kind", "purchase"),))]
         )
+
+
+def sixty_complaints():
+    days = pd.date_range("2024-01-01", periods=60)
+    return pd.DataFrame({"customer_id": "a", "kind": "complaint", "occurred_at": days})
+
+
+def test_names_that_differ_only_in_the_case_of_letters_stay_apart():
+    profile = pd.DataFrame({"customer_id": ["a", "b"], "Complaint_Count_30d": [99.0, 98.0]})
+    log = CustomerLog.from_frames(customers=profile, interactions=sixty_complaints())
+    X = build_features(log, at("a", "b"))
+    assert X["Complaint_Count_30d"].tolist() == [99, 98]
+    assert X["interactions_complaint_count_30d"].tolist() == [30, 0]
+    count = Origin("interactions", "count", alias="N")
+    for alias in ("n", "_row", "AS_OF", "as_of_right"):
+        other = Origin("interactions", "days", alias=alias)
+        with pytest.raises(DataError, match="names of their own"):
+            build_features(log, at("a"), aggregates=[count, other])
+    for column in ("AS_OF", "Tenure_Days", "_row"):
+        with pytest.raises((ConfigError, DataError), match="reserved"):
+            CustomerLog.from_frames(customers=profile.assign(**{column: 1}))
+    with pytest.raises(ConfigError, match="case of letters"):
+        CustomerLog.from_frames(customers=profile.assign(age=1, Age=2))
+
+
+def test_the_list_of_features_does_not_see_later_corrections():
+    base = sixty_complaints().head(30)
+    base = base.assign(event_id=[f"e{n}" for n in range(30)], known_at=base.occurred_at)
+    fix = base.head(1).assign(known_at=pd.Timestamp("2024-06-01"), kind="praise")
+    logs = [CustomerLog.from_frames(interactions=f) for f in (base, pd.concat([base, fix]))]
+    before, after = (default_aggregates(log, until=AS_OF) for log in logs)
+    assert before == after
+    assert len(before) == 4
+
+
+def test_what_came_of_a_contact_is_no_feature():
+    rows = pd.DataFrame(
+        {
+            "customer_id": ["a"],
+            "occurred_at": ["2024-02-01"],
+            "action": "call",
+            "arm": "treated",
+            "outcome_at": ["2024-05-01"],
+            "outcome": ["accepted"],
+        }
+    )
+    log = CustomerLog.from_frames(contacts=rows)
+    with pytest.raises(DataError, match="contacts has no column 'outcome'"):
+        feature(log, Origin("contacts", "count", "", (("outcome", "accepted"),)), at("a"))
+    assert feature(log, Origin("contacts", "count"), at("a")) == [1]
+
+
+def test_a_log_that_offers_nothing_gives_no_features(calls):
+    for aggregates in ([], None):
+        assert build_features(calls, at("a", "b"), aggregates=aggregates).shape == (2, 0)
+
+
+def test_an_index_may_name_its_zone_and_must_be_whole(calls):
+    count = Origin("interactions", "count", "", CALLS)
+    zoned = at("a", as_of=pd.Timestamp("2024-03-01 01:00", tz="Europe/Berlin"))
+    assert feature(calls, count, zoned) == [4]
+    texts = pd.MultiIndex.from_tuples([("a", "2024-03-01")], names=["customer_id", "as_of"])
+    assert feature(calls, count, texts) == [4]
+    for wrong, words in (
+        (at("a", as_of=pd.NaT), "missing"),
+        (at(None), "missing"),
+        (at(7.0), "decimal"),
+        (at("a", as_of="soon"), "expected dates"),
+        (["a"], "list"),
+    ):
+        with pytest.raises(DataError, match=words):
+            build_features(calls, wrong, aggregates=[count])
+
+
+def test_exact_even_for_the_smallest_values():
+    rows = interactions(*[("a", AS_OF - pd.Timedelta(days=d), 1e-14) for d in range(1, 5)])
+    found = feature(
+        CustomerLog.from_frames(interactions=rows), Origin("interactions", "sum", "value"), at("a")
+    )
+    assert found == [pytest.approx(4e-14, abs=1e-15)]

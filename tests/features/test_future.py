@@ -7,6 +7,7 @@ from hypothesis import settings
 from random_log import PLAIN
 
 import cxpredict as cx
+from cxpredict.errors import DataError
 from cxpredict.features.audit.future import other_future
 
 
@@ -106,3 +107,48 @@ def test_label_windows_that_reach_into_the_test_are_told(audited):
     assert found["severity"] == "medium"
     apart = cx.audit_leakage(X[~last], y[~last], X_test=X[last], y_test=y[last], label_days=90)
     assert "window overlap" not in set(apart.table.check)
+
+
+def test_a_date_at_which_nothing_was_hidden_proves_nothing(company):
+    ids = company.log.customers.customer_id.to_pandas()[:50]
+    dates = pd.to_datetime(["2025-02-01", "2027-01-01"])
+    index = pd.MultiIndex.from_product([ids, dates], names=["customer_id", "as_of"])
+
+    def ignores_known_at(log, index):
+        rows = log.interactions.to_pandas().merge(index.to_frame(index=False), on="customer_id")
+        seen = rows[rows.occurred_at < rows.as_of]
+        return seen.groupby(["customer_id", "as_of"]).size().reindex(index).to_frame("n")
+
+    X, y = ignores_known_at(company.log, index), [0, 1] * 50
+    for seed in range(4):
+        audit = cx.audit_leakage(X, y, log=company.log, build=ignores_known_at, random_state=seed)
+        assert "look-ahead" in set(audit.table.check)
+    late = X.index.get_level_values("as_of") == dates[1]
+    audit = cx.audit_leakage(X[late], [0, 1] * 25, log=company.log, build=ignores_known_at)
+    assert any("look-ahead not checked" in note for note in audit.notes)
+
+
+def test_a_column_that_depends_on_the_future_is_found(company):
+    day = pd.Timestamp("2025-02-01")
+    ids = company.log.customers.customer_id.to_pandas()[:50]
+    index = pd.MultiIndex.from_product([ids, [day]], names=["customer_id", "as_of"])
+
+    def last_kinds(log, index):
+        rows = log.transactions.to_pandas()
+        late = rows[rows.occurred_at >= rows.occurred_at.max() - pd.Timedelta(days=60)]
+        X = pd.DataFrame(index=index)
+        for kind in late.amount.round().astype(str).unique()[:3]:
+            X[f"amount {kind}"] = 1.0
+        return X
+
+    audit = cx.audit_leakage(
+        last_kinds(company.log, index), [0, 1] * 25, log=company.log, build=last_kinds
+    )
+    assert "look-ahead" in set(audit.table.check)
+    with pytest.raises(DataError, match="one row for each row of the index"):
+        cx.audit_leakage(
+            last_kinds(company.log, index),
+            [0, 1] * 25,
+            log=company.log,
+            build=lambda log, index: [],
+        )

@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_log import CUSTOMERS, PLAIN, START, every_measure, open_log, random_frames
 
+from cxpredict.config.features import AggregateSettings, FeatureSettings
+from cxpredict.features.aggregates import aggregates_of
 from cxpredict.features.build import build_features
 from cxpredict.features.origin import Origin
 
@@ -230,3 +232,34 @@ def test_exact_sums_of_any_size_and_sign():
     log = open_log({"transactions": rows})
     total = Origin("transactions", "sum", "amount")
     assert values(log, total, "2024-02-01")[0] == pytest.approx(-123456.489011999, rel=1e-15)
+
+
+def test_gaps_to_a_day_that_was_corrected_away_do_not_count():
+    rows = calls(
+        ("2024-01-01", "2024-01-01", 1.0, "1"),
+        ("2024-01-11", "2024-01-11", 1.0, "2"),
+        ("2024-01-12", "2024-01-13", 1.0, "2"),
+        ("2024-01-22", "2024-01-22", 1.0, "3"),
+    )
+    log = open_log({"interactions": rows})
+    spread = Origin("interactions", "gap_std", "", CALL)
+    assert values(log, spread, "2024-02-01") == [0.5]  # gaps of 11 and 10 days
+    assert values(log, Origin("interactions", "mean_gap", "", CALL), "2024-02-01") == [10.5]
+
+
+def test_a_declared_aggregate_keeps_its_words_beside_an_equal_default(company):
+    settings = FeatureSettings(
+        aggregates=[
+            AggregateSettings(
+                table="interactions",
+                measure="mean",
+                column="value",
+                kind="usage",
+                windows_days=[30],
+                label="minutes on our site",
+            )
+        ]
+    )
+    found = aggregates_of(company.log, settings, until=pd.Timestamp("2025-06-01"))
+    usage = [o for o in found if o.name == "usage_mean_30d"]
+    assert [o.label for o in usage] == ["minutes on our site"]

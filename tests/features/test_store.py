@@ -148,3 +148,77 @@ def test_what_a_store_cannot_do_is_said(tmp_path, sales):
     other = cx.FeatureStore.create(tmp_path / "other", dates=NIGHTS, aggregates=[counted])
     with pytest.raises(DataError, match="more than 64 values"):
         other.refresh(cx.CustomerLog.from_frames(interactions=agents), until=NIGHTS[0])
+
+
+def test_a_new_value_and_a_correction_on_one_night(tmp_path):
+    rows = pd.DataFrame(
+        {
+            "customer_id": "c1",
+            "kind": "k",
+            "event_id": ["1", "2", "3", "1"],
+            "channel": ["a", "b", "c", "a"],
+            "occurred_at": ["2024-01-05", "2024-02-05", "2024-02-20", "2024-01-05"],
+            "known_at": ["2024-01-05", "2024-02-05", "2024-02-20", "2024-02-06"],
+        }
+    )
+    log = cx.CustomerLog.from_frames(interactions=rows)
+    nights = pd.to_datetime(["2024-02-01", "2024-02-15"])
+    channels = cx.Origin("interactions", "distinct", "channel")
+    store = cx.FeatureStore.create(tmp_path / "it's.duckdb", dates=nights, aggregates=[channels])
+    for night in nights:
+        store.refresh(log, until=night)
+    index = pd.MultiIndex.from_product([["c1"], nights], names=["customer_id", "as_of"])
+    assert store.build(log, index)[channels.name].tolist() == [1, 2]
+
+
+def test_an_invitation_known_later_than_sent_is_kept(tmp_path):
+    rows = pd.DataFrame(
+        {
+            "customer_id": "a",
+            "metric": "nps",
+            "score": [None],
+            "invited_at": "2024-01-01",
+            "occurred_at": "2024-02-10",
+            "known_at": "2024-01-01",
+        }
+    )
+    log = cx.CustomerLog.from_frames(feedback=rows)
+    nights = pd.date_range("2024-01-31", periods=3, freq="30D")
+    open_ones = cx.Origin("feedback", "unanswered", "", (("metric", "nps"),))
+    store = cx.FeatureStore.create(tmp_path / "s", dates=nights, aggregates=[open_ones])
+    for night in nights:
+        store.refresh(log, until=night)
+    index = pd.MultiIndex.from_product([["a"], nights], names=["customer_id", "as_of"])
+    expected = cx.build_features(log, index, aggregates=[open_ones])
+    pd.testing.assert_frame_equal(store.build(log, index), expected)
+    assert expected[open_ones.name].tolist() == [0, 1, 1]
+
+
+def test_two_stores_and_zoned_dates(tmp_path, sales):
+    stores = [
+        cx.FeatureStore.create(
+            tmp_path / f"{number} a.duckdb",
+            dates=[pd.Timestamp("2024-02-05", tz="UTC")],
+            aggregates=[SPENT],
+        )
+        for number in range(2)
+    ]
+    for store in stores:
+        store.refresh(sales, until=pd.Timestamp("2024-02-05 01:00", tz="Europe/Berlin"))
+    index = pd.MultiIndex.from_product(
+        [["a"], pd.to_datetime(["2024-02-05"])], names=["customer_id", "as_of"]
+    )
+    with stores[0]._attached(sales):
+        assert stores[1].build(sales, index)[SPENT.name].tolist() == [11.5]
+
+
+def test_a_file_that_is_no_store_is_named(tmp_path, sales):
+    (tmp_path / "text").write_text("hello")
+    duckdb.connect(tmp_path / "other.duckdb").close()
+    for name in ("text", "other.duckdb"):
+        with pytest.raises(DataError, match=f"{name}: cannot be opened as a feature store"):
+            cx.FeatureStore(tmp_path / name)
+    with pytest.raises(DataError, match="folder does not exist"):
+        cx.FeatureStore.create(tmp_path / "no" / "s", dates=NIGHTS, aggregates=[SPENT])
+    with pytest.raises(ConfigError, match="list of dates"):
+        cx.FeatureStore.create(tmp_path / "s", dates="2024-02-01", aggregates=[SPENT])

@@ -172,6 +172,9 @@ def audit_leakage(
     `cxpredict.features.audit.checks.suspicious_power`). ``auc_lost`` compares two small boosters on
     folds of customers: all features without a high finding, with and without the feature.
 
+    The look-ahead check draws one date of X after which records became known; call it again with
+    another `random_state` for another date.
+
     Features are judged one by one: a leak spread over several features, each weak alone, is not
     found, nor is a leak so weak that it resembles an honest feature. An honest but decisive
     feature (notice has been given) is named too: accept it with a reason.

@@ -13,12 +13,12 @@ from cxpredict.errors import DataError
 from cxpredict.features.audit.checks import TIMING_ADVICE, Finding
 from cxpredict.features.build import build_features
 from cxpredict.features.origin import origins_of
+from cxpredict.features.panes.rollup import KEYS
 
 Build = Callable[[CustomerLog, pd.MultiIndex], pd.DataFrame]
 """Makes features of a log for customers at dates."""
 
 EVENTS = ("interactions", "feedback", "transactions", "contacts")
-KEYS = ["customer_id", "as_of"]
 
 
 def looks_ahead(
@@ -53,20 +53,25 @@ def looks_ahead(
     if list(X.index.names) != KEYS:
         raise DataError(f"the check against the log needs an index of {KEYS}")
     dates = X.index.get_level_values("as_of").unique().sort_values()
-    day = dates[int(rng.integers(len(dates)))]
+    open_dates = dates[dates <= _last_known(log)]
+    if not len(open_dates):
+        return [], ("look-ahead not checked: nothing became known after the dates of X",)
+    day = open_dates[int(rng.integers(len(open_dates)))]
     index = X.index[X.index.get_level_values("as_of") == day]
     make = build or _rebuild(X)
-    before, after = make(log, index), make(other_future(log, day), index)
+    before, after = (_made(make(some, index), index) for some in (log, other_future(log, day)))
     findings = []
-    for name in X.columns.intersection(before.columns):
-        differ = _differ(before[name], after[name])
+    for name in X.columns.intersection(before.columns.union(after.columns, sort=False)):
+        both = name in before and name in after
+        differ = _differ(before[name], after[name]) if both else len(index)
         if differ:
             evidence = (
                 f"{differ:,} of {len(index):,} rows at {day.date()} change when only records that "
                 "nobody knew before that date are changed"
             )
             findings.append(Finding(name, "look-ahead", "high", evidence, TIMING_ADVICE, True))
-    unseen = [str(name) for name in X.columns.difference(before.columns)]
+    made = before.columns.union(after.columns, sort=False)
+    unseen = [str(name) for name in X.columns if name not in made]
     notes: tuple[str, ...] = (
         f"look-ahead checked at {day.date()}: everything that became known later was changed or "
         "deleted; attributes of customers carry no date and cannot be checked so",
@@ -74,6 +79,20 @@ def looks_ahead(
     if unseen:
         notes += (f"look-ahead not checked for {len(unseen)} features that the log does not make",)
     return findings, notes
+
+
+def _last_known(log: CustomerLog) -> pd.Timestamp:
+    """Find when the last record became known."""
+    tables = [log.history(name) for name in EVENTS]
+    last = [ibis.greatest(t.occurred_at, t.known_at).max().execute() for t in tables]
+    return pd.Series(last, dtype="datetime64[us]").max()
+
+
+def _made(features: pd.DataFrame, index: pd.MultiIndex) -> pd.DataFrame:
+    """Hold what a builder gave against the rows that were asked for."""
+    if not isinstance(features, pd.DataFrame) or set(features.index) != set(index):
+        raise DataError("build: expected a DataFrame with one row for each row of the index")
+    return features.loc[index]
 
 
 def _rebuild(X: pd.DataFrame) -> Build:
@@ -134,7 +153,7 @@ def other_future(log: CustomerLog, as_of: pd.Timestamp) -> CustomerLog:
 
 
 def _changed(rows: ir.Table, name: str, day: ir.Value) -> ir.Table:
-    hidden = (rows.occurred_at >= day) | (rows.known_at >= day)
+    hidden = ibis.greatest(rows.occurred_at, rows.known_at) >= day
     draw = (rows.customer_id + rows.occurred_at.cast("string")).hash() % 2 == 0
     rows = rows.filter(~hidden | draw)
     changes = dict(_changes(rows, name))

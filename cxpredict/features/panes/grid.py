@@ -4,9 +4,10 @@ An event falls into one pane, and every window of every date is a run of panes. 
 aggregated once into (customer, pane), and windows are put together from panes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -61,8 +62,8 @@ class Grid:
         gone = number_before(located.replaced_at, self.dates).fill_null(never).cast("int32")
         return located.mutate(_gone=gone).filter(lambda t: t._seen < t._gone)
 
-    def spread(self, cells: ir.Table, *, dates: Sequence[datetime], ever: bool) -> ir.Table:
-        """Give every cell to the dates that see it, with the narrowest window that holds it.
+    def spread(self, cells: ir.Table, dates: Sequence[datetime]) -> ir.Table:
+        """Give every cell to the dates with a window that holds it.
 
         Parameters
         ----------
@@ -70,39 +71,60 @@ class Grid:
             With the keys of `CELL`.
         dates : sequence of datetime
             Dates of the grid to compute.
-        ever : bool
-            Whether cells older than every window are wanted too.
 
         Returns
         -------
         ibis Table
-            With `as_of` and `_band`: the number of the window, `len(windows_days)` beyond all.
+            With `as_of` and `_band`, the number of the narrowest window that holds the cell.
         """
-        schema = {"_pane": "int32", "_date": "int32", "as_of": "timestamp(6)", "_band": "int32"}
-        frame = pd.DataFrame(self._shares(dates, ever), columns=list(schema))
-        frame = frame.astype({"as_of": "datetime64[us]"})
-        joined = cells.join(ibis.memtable(frame, schema=schema), "_pane")
+        edges = self.edges
+        shares = [
+            (pane, number, date, band)
+            for number, date in self._numbered(dates)
+            for pane in range(1, edges.index(date) + 1)
+            if (band := self._band(date, edges[pane - 1])) < len(self.windows_days)
+        ]
+        names = {"_pane": "int32", "_date": "int32", "as_of": "timestamp(6)", "_band": "int32"}
+        joined = cells.join(_small_table(shares, names), "_pane")
         return joined.filter((joined._seen <= joined._date) & (joined._date < joined._gone))
 
-    def _shares(
-        self, dates: Sequence[datetime], ever: bool
-    ) -> list[tuple[int, int, datetime, int]]:
-        shares = []
-        for number, date in enumerate(self.dates):
-            if date not in dates:
-                continue
-            for pane in range(self.edges.index(date) + 1):
-                starts = None if pane == 0 else self.edges[pane - 1]
-                band = self._band(date, starts)
-                if ever or band < len(self.windows_days):
-                    shares.append((pane, number, date, band))
-        return shares
+    def carry(self, cells: ir.Table, dates: Sequence[datetime]) -> ir.Table:
+        """Give every cell to all dates that see it, however old it is.
 
-    def _band(self, date: datetime, starts: datetime | None) -> int:
+        Parameters
+        ----------
+        cells : ibis Table
+            With `_seen` and `_gone`.
+        dates : sequence of datetime
+            Dates of the grid to compute.
+
+        Returns
+        -------
+        ibis Table
+            With `as_of`.
+        """
+        shares = [
+            (seen, number, date)
+            for number, date in self._numbered(dates)
+            for seen in range(number + 1)
+        ]
+        names = {"_seen": "int32", "_date": "int32", "as_of": "timestamp(6)"}
+        joined = cells.join(_small_table(shares, names), "_seen")
+        return joined.filter(joined._date < joined._gone)
+
+    def _numbered(self, dates: Sequence[datetime]) -> list[tuple[int, datetime]]:
+        return [(number, date) for number, date in enumerate(self.dates) if date in dates]
+
+    def _band(self, date: datetime, starts: datetime) -> int:
         for number, days in enumerate(self.windows_days):
-            if starts is not None and starts >= date - timedelta(days=days):
+            if starts >= date - timedelta(days=days):
                 return number
         return len(self.windows_days)
+
+
+def _small_table(rows: list[Any], types: Mapping[str, str]) -> ir.Table:
+    frame = pd.DataFrame(rows, columns=list(types)).astype({"as_of": "datetime64[us]"})
+    return ibis.memtable(frame, schema=types)
 
 
 def number_before(time: ir.Value, edges: Sequence[datetime], first: int = 0) -> ir.Value:

@@ -18,7 +18,8 @@ def known_between(rows: ir.Table, since: pd.Timestamp | None, until: pd.Timestam
         return new.filter(new.visible_at >= since)
     # two parts, so that files in the order of either clock are read only as far as needed
     told = new.filter((new.known_at >= since) & (new.visible_at >= since))
-    happened = new.filter((new.known_at < since) & (new.occurred_at >= since))
+    before = (new.known_at < since).fill_null(True)
+    happened = new.filter(before & (new.occurred_at >= since))
     return told.union(happened, distinct=False)
 
 

@@ -11,6 +11,7 @@ import ibis.expr.types as ir
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError
 from cxpredict.features.events import (
+    about_text,
     day_spans,
     invitations,
     passes,
@@ -20,7 +21,14 @@ from cxpredict.features.events import (
 )
 from cxpredict.features.origin import Origin
 from cxpredict.features.panes.grid import CELL, Grid, band_of
-from cxpredict.features.panes.states import Levels, State, measure, needs, windows_of
+from cxpredict.features.panes.states import (
+    Levels,
+    State,
+    measure,
+    needs,
+    spread_of,
+    windows_of,
+)
 
 KEYS = ["customer_id", "as_of"]
 MAX_LEVELS = 64
@@ -169,6 +177,12 @@ def feature_parts(
         `customer_id`, `as_of` and features; customers without rows are not in it.
     """
     for group in groups_of(aggregates):
+        group, spread = _without_spread(log, group)
+        if spread:
+            days = day_spans(group.events(log), [origin.filters for origin in spread])
+            yield from (_gap_std(days, population, origin) for origin in spread)
+        if not group.origins:
+            continue
         if (group.source, group.basis) in kept:
             have = kept[group.source, group.basis]
             yield at_dates(have.cells, have.grid, dates, group.origins, have.levels)
@@ -190,6 +204,15 @@ def feature_parts(
             yield _at_own_dates(rows, population, rest.origins, levels)
 
 
+def _without_spread(log: CustomerLog, group: Group) -> tuple[Group, list[Origin]]:
+    """Set spreads of gaps apart where corrections can take a day out of the middle."""
+    if group.basis != "days" or "replaced_at" not in records(log, group.source).columns:
+        return group, []
+    spread = [origin for origin in group.origins if origin.measure == "gap_std"]
+    rest = tuple(origin for origin in group.origins if origin.measure != "gap_std")
+    return replace(group, origins=rest), spread
+
+
 def to_cells(rows: ir.Table, grid: Grid, states: Sequence[tuple[State, int | None]]) -> ir.Table:
     """Aggregate every row once into the cell of its customer and pane."""
     wanted = dict.fromkeys(state for state, _ in states)
@@ -205,9 +228,22 @@ def at_dates(
     origins: Sequence[Origin],
     levels: Levels,
 ) -> ir.Table:
-    """Put the windows of some dates of a grid together from cells."""
-    ever = any(window is None for _, window in needs(origins, levels))
-    return _measures(grid.spread(cells, dates=dates, ever=ever), grid.windows_days, origins, levels)
+    """Put windows together from panes, and what has no window from all that was ever seen."""
+    names = _names(origins, levels)
+    windowed = {key: name for key, name in names.items() if key[1] is not None}
+    ever = {key: name for key, name in names.items() if key[1] is None}
+    merged = []
+    if ever:
+        once = ["customer_id", "_seen", "_gone"]
+        seen = {state.name: state.merge(cells) for state, _ in ever}
+        carried = grid.carry(cells.group_by(once).agg(**seen), dates)
+        merged.append(_merged(carried, ever, grid.windows_days))
+    if windowed:
+        merged.append(_merged(grid.spread(cells, dates), windowed, grid.windows_days))
+    joined = merged[0]
+    if len(merged) > 1:
+        joined = joined.left_join(merged[1], KEYS).drop(*(f"{key}_right" for key in KEYS))
+    return _measures(joined, names, origins, levels)
 
 
 def _at_own_dates(
@@ -218,23 +254,34 @@ def _at_own_dates(
     seen = seen_by(rows, population.select(*KEYS))
     if all(window is not None for _, window in states):
         seen = seen.filter(seen.occurred_at >= seen.as_of - ibis.interval(days=windows[-1]))
-    lifted = {state.name: state.lift(seen) for state, _ in states}
-    return _measures(
-        seen.select(*KEYS, **lifted, _band=band_of(seen, windows)), windows, origins, levels
-    )
+    names = _names(origins, levels)
+    lifted = {state.name: state.lift(seen) for state, _ in names}
+    parts = seen.select(*KEYS, **lifted, _band=band_of(seen, windows))
+    return _measures(_merged(parts, names, windows), names, origins, levels)
 
 
-def _measures(
-    parts: ir.Table, windows: Sequence[int], origins: Sequence[Origin], levels: Levels
-) -> ir.Table:
-    """Merge partial states into windows, and windows into features."""
-    names = {key: f"m{number}" for number, key in enumerate(needs(origins, levels))}
-    merged = parts.group_by(KEYS).agg(
+Names = Mapping[tuple[State, int | None], str]
+"""The column of each merged state and window."""
+
+
+def _names(origins: Sequence[Origin], levels: Levels) -> Names:
+    return {key: f"m{number}" for number, key in enumerate(needs(origins, levels))}
+
+
+def _merged(parts: ir.Table, names: Names, windows: Sequence[int]) -> ir.Table:
+    """Merge partial states into those of windows."""
+    return parts.group_by(KEYS).agg(
         **{
             name: state.merge(parts, None if days is None else parts._band <= windows.index(days))
             for (state, days), name in names.items()
         }
     )
+
+
+def _measures(
+    merged: ir.Table, names: Names, origins: Sequence[Origin], levels: Levels
+) -> ir.Table:
+    """Make features of merged states."""
     values = {
         o.name: measure(o, merged.as_of, lambda state, days: merged[names[state, days]], levels)
         for o in origins
@@ -249,6 +296,23 @@ def _valued(rows: ir.Table, population: ir.Table, origin: Origin) -> ir.Table:
     if origin.window_days is None:
         return seen
     return seen.filter(seen.occurred_at >= seen.as_of - ibis.interval(days=origin.window_days))
+
+
+def _gap_std(days: ir.Table, population: ir.Table, origin: Origin) -> ir.Table:
+    """Spread of the gaps between the days that each date sees, in the order they became known."""
+    days = days.filter(days.about == about_text(origin.filters))
+    seen = seen_by(days, population.select(*KEYS))
+    order = ibis.window(group_by=KEYS, order_by=["visible_at", "occurred_at"])
+    gap = seen.occurred_at.delta(seen.occurred_at.lag().over(order), unit="day").abs()
+    seen = seen.mutate(gap=gap.cast("float64"))
+    if origin.window_days is not None:
+        seen = seen.filter(seen.occurred_at >= seen.as_of - ibis.interval(days=origin.window_days))
+    sums = seen.group_by(KEYS).agg(
+        n=seen.gap.count().cast("float64"),
+        total=seen.gap.sum(),
+        square=(seen.gap * seen.gap).sum(),
+    )
+    return sums.select(*KEYS, **{origin.name: spread_of(sums.n, sums.total, sums.square)})
 
 
 def _distinct(rows: ir.Table, population: ir.Table, origin: Origin) -> ir.Table:

@@ -1,8 +1,9 @@
 """Partial states: what must be remembered of some rows so that features can be put together.
 
 Every state is a sum, a least or a greatest, so states of parts merge into the state of the whole in
-any order. Sums run over decimals (of counts: over whole numbers), so that no order of rows, chunks
-or partitions changes a digit.
+any order. Values are summed in three limbs (whole part, and twice 26 bits of the fraction), each of
+them whole numbers that floating point adds exactly: no order of rows, chunks or partitions changes
+a digit.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,9 @@ from cxpredict.features.events import Filters, about_text, passes
 from cxpredict.features.origin import Origin
 
 DAY = 86_400_000_000
-_EXACT = "decimal(38, 12)"
+LIMBS = {"whole": 1.0, "part": 2.0**26, "rest": 2.0**52}
+"""What one unit of each limb of a value stands for, as a divisor."""
+
 _EPOCH = ibis.literal("2020-01-01").cast("timestamp(6)")
 _MERGED_BY = {
     "least": "min", "first": "min",
@@ -38,9 +41,10 @@ class State:
     Attributes
     ----------
     of : str
-        ``count`` of rows, ``values`` (rows that have one), ``total``, ``least``, ``greatest``,
-        ``last`` (time and value), ``first`` and ``latest`` (time), ``seen`` (latest time of a
-        level); ``day``, ``day_squared``, ``day_value``: sums for a slope.
+        ``count`` of rows, ``values`` (rows that have one), ``least``, ``greatest``, ``last`` (time
+        and value), ``first`` and ``latest`` (time), ``seen`` (latest time of a level); sums of
+        values by limb, ``whole``, ``part``, ``rest``; for a slope ``day``, ``day_squared`` and
+        the limbs of day times value, ``day_whole``, ``day_part``, ``day_rest``.
     column : str
         The column that is measured.
     filters : tuple of (column, value)
@@ -71,8 +75,8 @@ class State:
             case "seen":
                 mask = mask & (value == self.level).fill_null(False)
                 return ibis.ifelse(mask, rows.occurred_at, ibis.null("timestamp(6)"))
-            case "total":
-                return self._where(mask, value.cast(_EXACT))
+            case "whole" | "part" | "rest":
+                return self._where(mask, _limb(value, self.of))
             case "least" | "greatest":
                 return self._where(mask, value)
         mask = mask & value.notnull()
@@ -88,15 +92,25 @@ class State:
             case "day_squared":
                 return ibis.ifelse(mask, day * day, 0.0)
             case _:
-                return self._where(mask, (day * value).cast(_EXACT))
+                return self._where(mask, _limb(day * value, self.of.removeprefix("day_")))
 
     def _where(self, mask: ir.BooleanValue, value: ir.Value) -> ir.Value:
         return ibis.ifelse(mask, value, ibis.null(value.type())) if self.filters else value
 
     def merge(self, rows: ir.Table, where: ir.BooleanValue | None = None) -> ir.Scalar:
         """Merge the states of many rows or cells into one."""
-        merged = getattr(rows[self.name], _MERGED_BY.get(self.of, "sum"))(where=where)
-        return merged.cast(_EXACT) if self.of in ("total", "day_value") else merged
+        return getattr(rows[self.name], _MERGED_BY.get(self.of, "sum"))(where=where)
+
+
+def _limb(value: ir.Value, which: str) -> ir.Value:
+    """Take a limb of a number; scaling by powers of two and taking floors are exact."""
+    value = value.cast("float64")
+    whole = value.floor().cast("float64")
+    if which == "whole":
+        return whole
+    scaled = (value - whole) * LIMBS["part"]
+    part = scaled.floor().cast("float64")
+    return part if which == "part" else ((scaled - part) * LIMBS["part"]).round().cast("float64")
 
 
 def measure(origin: Origin, as_of: ir.Value, state: Lookup, levels: Levels) -> ir.Value:
@@ -124,9 +138,12 @@ def measure(origin: Origin, as_of: ir.Value, state: Lookup, levels: Levels) -> i
         measured = column if what in _VALUES else ""
         return state(State(what, measured, filters), window)
 
+    def total(prefix: str = "", window: int | None = days) -> ir.Value:
+        limbs = [of(prefix + limb, window) / unit for limb, unit in LIMBS.items()]
+        return limbs[0] + (limbs[1] + limbs[2])
+
     def amount(window: int | None) -> ir.Value:
-        what = "total" if column else "count"
-        return of(what, window).cast("float64").fill_null(0.0)
+        return (total("", window) if column else of("count", window)).fill_null(0.0)
 
     match origin.measure:
         case "count":
@@ -136,7 +153,7 @@ def measure(origin: Origin, as_of: ir.Value, state: Lookup, levels: Levels) -> i
         case "sum":
             value = amount(days)
         case "mean":
-            value = of("total").cast("float64") / of("values").nullif(0.0)
+            value = total() / of("values").nullif(0.0)
         case "min":
             value = of("least")
         case "max":
@@ -153,7 +170,7 @@ def measure(origin: Origin, as_of: ir.Value, state: Lookup, levels: Levels) -> i
             assert days is not None
             value = amount(days) * 3 / amount(3 * days).nullif(0.0)
         case "slope":
-            value = _slope(of)
+            value = _slope(of, total)
         case _:
             value = _rhythm(origin, as_of, state)
     return value.cast("float64")
@@ -173,18 +190,18 @@ def _distinct(origin: Origin, as_of: ir.Value, state: Lookup, levels: Levels) ->
 
 
 _VALUES = (
-    "values", "total", "least", "greatest", "last", "day", "day_squared", "day_value",
+    "values", "least", "greatest", "last", "day", "day_squared",
+    *LIMBS, *(f"day_{limb}" for limb in LIMBS),
 )  # fmt: skip
 
 
-def _slope(of: Callable[[str], ir.Value]) -> ir.Value:
+def _slope(of: Callable[[str], ir.Value], total: Callable[[str], ir.Value]) -> ir.Value:
     n, day, square = of("values"), of("day"), of("day_squared")
-    total, product = of("total").cast("float64"), of("day_value").cast("float64")
-    return (n * product - day * total) / (n * square - day * day).nullif(0.0)
+    return (n * total("day_") - day * total("")) / (n * square - day * day).nullif(0.0)
 
 
 def _rhythm(origin: Origin, as_of: ir.Value, state: Lookup) -> ir.Value:
-    """Measures of the days on which something happened (`events.active_days`)."""
+    """Measures of the days on which something happened (`events.day_spans`)."""
     about, window = (("about", about_text(origin.filters)),), origin.window_days
 
     def of(what: str, column: str = "") -> ir.Value:
@@ -193,14 +210,18 @@ def _rhythm(origin: Origin, as_of: ir.Value, state: Lookup) -> ir.Value:
     if origin.measure == "days":
         return of("count").fill_null(0.0)
     if origin.measure == "gap_std":
-        n, total = of("values", "gap"), of("total", "gap").cast("float64")
-        square = of("total", "gap_squared").cast("float64")
-        spread = (n * square - total * total).sqrt() / n.nullif(0.0)
-        return ibis.ifelse(n >= 2, spread, ibis.null("float64"))
+        n, total, square = of("values", "gap"), of("whole", "gap"), of("whole", "gap_squared")
+        return spread_of(n, total, square)
     gap = _days(of("latest"), of("first")) / (of("count") - 1).nullif(0.0)
     if origin.measure == "overdue":
         return _days(as_of, of("latest")) / gap
     return gap
+
+
+def spread_of(n: ir.Value, total: ir.Value, square: ir.Value) -> ir.Value:
+    """Express a standard deviation by number, sum and sum of squares; missing for one value."""
+    spread = (n * square - total * total).sqrt() / n.nullif(0.0)
+    return ibis.ifelse(n >= 2, spread, ibis.null("float64"))
 
 
 def _days(later: ir.Value, earlier: ir.Value) -> ir.Value:

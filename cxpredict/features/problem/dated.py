@@ -15,6 +15,7 @@ import pandas as pd
 from cxpredict.config import ChurnSettings, SatisfactionSettings
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, DataError, EmptyDataError
+from cxpredict.features.build import index_rows
 from cxpredict.features.problem import labels
 from cxpredict.features.problem.population import (
     Date,
@@ -84,10 +85,9 @@ class DatedProblem(ABC):
             Indexed by `index`; missing where the outcome is unknown, and for every customer at a
             date whose window is not over (`outcomes` counts them).
         """
-        frame = index.to_frame(index=False).astype(
-            {"customer_id": "str", "as_of": "datetime64[us]"}
-        )
-        population = ibis.memtable(frame.assign(_row=range(len(frame))))
+        if not len(index):
+            return pd.Series([], index=index, dtype="float64", name="label")
+        population = ibis.memtable(index_rows(index))
         found = self._labels(log, population).join(population, ["customer_id", "as_of"])
         values = found.order_by("_row").label.to_pyarrow().to_pandas().to_numpy(dtype="float64")
         values = np.where(self._censored(log, index), np.nan, values)
@@ -141,9 +141,10 @@ class DatedProblem(ABC):
         """Tell the rows whose window ends after the records do."""
         if self.settings.label is not None:
             return np.zeros(len(index), dtype=bool)
-        closes = index.get_level_values("as_of") + self._embargo()
-        over: npt.NDArray[np.bool_] = closes <= labels.observed_until(log, kind=self._kind)
-        return ~np.asarray(over)
+        closes = index_rows(index)["as_of"] + self._embargo()
+        over = closes <= labels.observed_until(log, kind=self._kind)
+        censored: npt.NDArray[np.bool_] = ~over.to_numpy(dtype=bool)
+        return censored
 
     def split(
         self,
@@ -191,6 +192,10 @@ class DatedProblem(ABC):
         The last training date is the embargo ``gap_days + horizon_days`` before `test_at`, or
         `train_until` if that is earlier; the others follow backwards in steps of `every_days`.
         """
+        if every_days < 1:
+            raise ConfigError(f"every_days: expected 1 or more, found {every_days}")
+        if held_out_share is not None and not 0 < held_out_share < 1:
+            raise ConfigError(f"held_out_share: expected within (0, 1), found {held_out_share}")
         tests = list(pd.date_range(test_at, test_until or test_at, freq=f"{every_days}D"))
         if not tests:
             raise DataError(f"test_until {test_until} lies before test_at {test_at}")

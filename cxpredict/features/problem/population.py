@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxpredict.data.log import CustomerLog
-from cxpredict.errors import DataError
-from cxpredict.features.events import records
+from cxpredict.errors import ConfigError, DataError
+from cxpredict.features.events import records, to_utc
 from cxpredict.features.panes.grid import CELL, Grid
 
 Date: TypeAlias = str | date
@@ -43,7 +43,8 @@ def seen_before(
         () if within_days is None else (within_days,),
     )
     cells = grid.locate(events).select(CELL).distinct()
-    seen = grid.spread(cells, dates=grid.dates, ever=within_days is None)
+    give = grid.carry if within_days is None else grid.spread
+    seen = give(cells, grid.dates)
     return seen.select("customer_id", "as_of").distinct()
 
 
@@ -87,8 +88,10 @@ def dates_back(last: pd.Timestamp, first: pd.Timestamp, every_days: int) -> list
 
 def to_dates(as_of: Date | Sequence[Date]) -> list[pd.Timestamp]:
     """Read one date or several."""
-    days = [as_of] if isinstance(as_of, str | date) else as_of
-    return sorted({pd.Timestamp(day) for day in days})
+    days = as_of if isinstance(as_of, Sequence) and not isinstance(as_of, str) else [as_of]
+    if not len(days):
+        raise ConfigError("as_of: expected a date or several, found none")
+    return sorted({to_utc(day) for day in days})
 
 
 def to_index(rows: ir.Table) -> pd.MultiIndex:

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench-features clean
 
 demo: .venv/demo
 	$(BIN)/python training/train.py configs/demo.yaml
@@ -27,5 +27,15 @@ lint: .venv/test
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
 	touch $@
 
+# Featuretools needs an older pandas: an environment of its own, for benchmarks/features.py alone
+.venv-peers: benchmarks/peers-constraints.txt
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet --constraint $< featuretools pyarrow
+	touch $@
+
+bench-features: .venv/test .venv-peers
+	$(BIN)/python benchmarks/features.py
+	$(BIN)/python benchmarks/leaks.py
+
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv .venv-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

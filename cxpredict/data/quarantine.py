@@ -140,12 +140,6 @@ def _attributes(name: str, source: Source, mapped: ir.Table) -> dict[str, ir.Val
             raise ConfigError(f"sources.{name}.attributes: map {column!r} under 'columns'")
         if column.casefold() in RESERVED:
             raise ConfigError(f"sources.{name}.attributes: the name {column!r} is reserved")
-    folded = [column.casefold() for column in wanted]
-    twice = sorted(column for column in wanted if folded.count(column.casefold()) > 1)
-    if twice:
-        raise ConfigError(
-            f"sources.{name}.attributes: {', '.join(twice[:5])} differ only in the case of letters"
-        )
     return {column: cast_attribute(name, source, column, raw[column]) for column in wanted}
 
 

@@ -128,6 +128,12 @@ def number_rows(connection: Any, name: str, table: ir.Table) -> ir.Table:
     """Keep a table in memory with its rows numbered from 1, so that messages can name them."""
     if ROW in table.columns:
         raise DataError(f"{name}: the column name {ROW!r} is reserved; rename it")
+    folded = [column.casefold() for column in table.columns]
+    twice = [column for column in table.columns if folded.count(column.casefold()) > 1]
+    if twice:
+        raise DataError(
+            f"{name}: columns {', '.join(twice[:5])} differ only in the case of letters; rename them"
+        )
     untyped = [c for c in table.columns if table[c].type().is_null()]
     table = table.mutate(**{c: ibis.null("string") for c in untyped})
     numbered = table.mutate(**{ROW: ibis.row_number() + 1})

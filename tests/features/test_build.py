@@ -259,7 +259,7 @@ def test_names_that_differ_only_in_the_case_of_letters_stay_apart():
     for column in ("AS_OF", "Tenure_Days", "_row"):
         with pytest.raises((ConfigError, DataError), match="reserved"):
             CustomerLog.from_frames(customers=profile.assign(**{column: 1}))
-    with pytest.raises(ConfigError, match="case of letters"):
+    with pytest.raises(DataError, match="case of letters"):
         CustomerLog.from_frames(customers=profile.assign(age=1, Age=2))
 
 

@@ -24,7 +24,7 @@ class Records:
         tables = {name: self.put(name, frame) for name, frame in self.frames.items()}
         log = cx.CustomerLog.from_tables(**tables)
         defaults = cx.default_aggregates(log, until=AS_OF, windows_days=(60,))
-        more = [o for o in every_measure() if o.name not in {d.name for d in defaults}]
+        more = [o for o in every_measure() if o.measure not in {d.measure for d in defaults}]
         dates = [AS_OF - pd.Timedelta(days=30), AS_OF]
         population = pd.MultiIndex.from_product([ids, dates], names=["customer_id", "as_of"])
         self.connection.create_table("population", population.to_frame(index=False))

@@ -132,7 +132,7 @@ def number_rows(connection: Any, name: str, table: ir.Table) -> ir.Table:
     twice = [column for column in table.columns if folded.count(column.casefold()) > 1]
     if twice:
         raise DataError(
-            f"{name}: columns {', '.join(twice[:5])} differ only in the case of letters; rename them"
+            f"{name}: columns {', '.join(twice[:5])} differ only in the case of letters; rename one"
         )
     untyped = [c for c in table.columns if table[c].type().is_null()]
     table = table.mutate(**{c: ibis.null("string") for c in untyped})

@@ -156,7 +156,8 @@ def test_descriptions(origin, words):
 )
 @pytest.mark.parametrize("value", [0.0, 1.0, -2.5, np.inf, -np.inf, NAN, None])
 def test_no_value_breaks_a_phrase(measure, value):
-    words = phrase("f", Origin("interactions", measure, "value", COMPLAINT, 30), value, None)
+    source = "feedback" if measure == "unanswered" else "interactions"
+    words = phrase("f", Origin(source, measure, "value", COMPLAINT, 30), value, None)
     assert words[0] == words[0].upper()
     assert not {"nan", "inf", "-inf", "inf%"} & set(words.split())
 

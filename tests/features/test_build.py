@@ -178,7 +178,7 @@ def before(small_company):
     return aggregates, build_features(log, index, aggregates=aggregates)
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 10**6), table=st.sampled_from(EVENTS), drop=st.booleans())
 def test_nothing_that_happens_or_becomes_known_later_changes_a_feature(
     small_company, before, seed, table, drop

@@ -26,7 +26,7 @@ def one_by_one(log, index, aggregates):
     return pd.concat(parts)
 
 
-@settings(PLAIN, max_examples=5)
+@settings(PLAIN, max_examples=3)
 @given(
     seed=st.integers(0, 10**6),
     hours=st.lists(st.integers(24, 130 * 24), min_size=2, max_size=2, unique=True),
@@ -41,7 +41,7 @@ def test_a_grid_of_dates_and_dates_of_ones_own_give_the_same_features(
     dates = sorted({day.floor("D") for day in dates} if midnight else dates)
     index = index_of(dates)
     grid = build_features(log, index, aggregates=every_measure())
-    some = index[:: len(index) // 3]
+    some = index[:: len(index) // 2]
     alone = one_by_one(log, some, every_measure())
     pd.testing.assert_frame_equal(grid.loc[some], alone, check_exact=True)
 
@@ -94,7 +94,7 @@ def by_hand(rows, origin, as_of):
             pytest.fail(origin.measure)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_features_equal_those_computed_in_pandas(seed):
     frames = random_frames(seed, corrected=False)
     for frame in frames.values():  # exactly what microseconds hold

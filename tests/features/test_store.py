@@ -24,7 +24,7 @@ def known_before(frames, until):
     return {name: frame[frame.occurred_at < until] for name, frame in known.items()}
 
 
-@settings(PLAIN, max_examples=4)
+@settings(PLAIN, max_examples=3)
 @given(seed=st.integers(0, 10**6), corrected=st.booleans(), only_the_past=st.booleans())
 def test_refreshing_equals_rebuilding(tmp_path_factory, seed, corrected, only_the_past):
     frames = random_frames(seed, 100, corrected=corrected)

@@ -1,8 +1,9 @@
 """Whatever happens or becomes known after a date never changes a bit of its features."""
 
+import numpy as np
 import pandas as pd
 import pytest
-from futures import AS_OF, CHANGES, EVENTS, Records, assert_past_unmoved
+from futures import AS_OF, CHANGES, EVENTS, Records, assert_past_unmoved, change
 from hypothesis import settings
 from random_log import PLAIN
 
@@ -20,8 +21,20 @@ def records(company):
 
 @settings(PLAIN, max_examples=120)
 @CHANGES
-def test_a_change_after_the_date_changes_no_feature(records, **change):
-    assert_past_unmoved(records, **change)
+def test_a_change_after_the_date_changes_no_feature(records, **what):
+    assert_past_unmoved(records, **what)
+
+
+def test_ten_thousand_rows_changed_in_every_table_and_column_at_once(company):
+    records = Records(company, n_customers=1_500)
+    rng, changed = np.random.default_rng(3), 0
+    for name, frame in records.frames.items():
+        hidden = records.hidden(name)
+        columns = [c for c in frame.columns if c not in ("version", "replaced_at", "event_id")]
+        records.put(name, change(frame, hidden, rng, columns))
+        changed += int(hidden.sum())
+    assert changed > 10_000
+    pd.testing.assert_frame_equal(records.features, records.run(), check_exact=True)
 
 
 def test_a_change_before_the_date_does_change_features(records):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from datetime import date
@@ -128,14 +128,9 @@ class FeatureStore:
         if isinstance(dates, str) or not len(dates):
             raise ConfigError("dates: a feature store needs the list of dates that it serves")
         days = sorted({to_utc(day) for day in dates})
-        content: dict[str, Any] = {
-            "dates": [day.isoformat() for day in days],
-            "aggregates": [origin.to_dict() for origin in aggregates],
-            "known_until": None,
-            "levels": {},
-        }
+        content = _manifest(days, aggregates, known_until=None, levels={})
         connection = ibis.duckdb.connect(path)
-        connection.create_table("manifest", ibis.memtable({"content": [json.dumps(content)]}))
+        connection.create_table("manifest", ibis.memtable({"content": [content]}))
         connection.disconnect()
         return cls(path)
 
@@ -326,15 +321,28 @@ class FeatureStore:
             connection.raw_sql(f"ALTER TABLE {'.'.join(self._place)}.{name} {add}")
         known.update({column: list(values) for column, (values, _) in levels.items()})
 
-    def _content(self, known_until: pd.Timestamp | None) -> str:
-        return json.dumps(
-            {
-                "dates": [day.isoformat() for day in self.dates],
-                "aggregates": [origin.to_dict() for origin in self.aggregates],
-                "known_until": None if known_until is None else known_until.isoformat(),
-                "levels": self._levels,
-            }
+    def _content(self, known_until: pd.Timestamp) -> str:
+        return _manifest(
+            self.dates, self.aggregates, known_until=known_until.isoformat(), levels=self._levels
         )
+
+
+def _manifest(
+    dates: Sequence[pd.Timestamp],
+    aggregates: Sequence[Origin],
+    *,
+    known_until: str | None,
+    levels: Mapping[str, Mapping[str, Sequence[str]]],
+) -> str:
+    """Write down what a store serves and knows, as JSON."""
+    return json.dumps(
+        {
+            "dates": [day.isoformat() for day in dates],
+            "aggregates": [origin.to_dict() for origin in aggregates],
+            "known_until": known_until,
+            "levels": levels,
+        }
+    )
 
 
 def _unusable(path: Path) -> DataError:

@@ -248,3 +248,15 @@ def test_customers_are_kept_apart_where_asked_for(company):
     assert set(apart) < set(train)
     assert set(held_out) < set(test)
     assert len(held_out) / len(test) == pytest.approx(0.3, abs=0.06)
+
+
+def test_dates_come_in_any_form(company):
+    problem = ChurnProblem(cancelled="cancellation", horizon_days=60)
+    days = pd.date_range("2025-03-01", periods=2, freq="30D")
+    expected = problem.population(company.log, ["2025-03-31", "2025-03-01"])
+    zoned = days.tz_localize("UTC").tz_convert("Europe/Berlin")
+    for form in (days, list(days.date), days.to_numpy(), tuple(days), zoned):
+        pd.testing.assert_index_equal(problem.population(company.log, form), expected)
+    for wrong in ([], None, "soon"):
+        with pytest.raises(ConfigError, match="expected a date"):
+            problem.population(company.log, wrong)

@@ -88,8 +88,10 @@ def dates_back(last: pd.Timestamp, first: pd.Timestamp, every_days: int) -> list
 
 def to_dates(as_of: Date | Sequence[Date]) -> list[pd.Timestamp]:
     """Read one date or several."""
-    days = as_of if isinstance(as_of, Sequence) and not isinstance(as_of, str) else [as_of]
-    if not len(days):
+    if as_of is None or isinstance(as_of, str | date | np.datetime64):
+        return [to_utc(as_of)]
+    days = list(as_of)
+    if not days:
         raise ConfigError("as_of: expected a date or several, found none")
     return sorted({to_utc(day) for day in days})
 

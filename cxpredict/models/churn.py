@@ -12,9 +12,11 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted
 
 from cxpredict.errors import ModelError
-from cxpredict.models.boosting import N_MEMBERS, fit_bag
 from cxpredict.models.calibration import Calibration, fit_calibration
 from cxpredict.models.columns import learn_columns
+from cxpredict.models.ensemble import fit_ensemble
+from cxpredict.models.ensemble.cases import Cases
+from cxpredict.models.ensemble.recipes import Effort, recipe_for
 from cxpredict.models.inputs import (
     TrainingRows,
     as_frame,
@@ -22,7 +24,7 @@ from cxpredict.models.inputs import (
     generator,
     training_rows,
 )
-from cxpredict.models.resampling import validation_folds
+from cxpredict.models.resampling import validation_splits
 from cxpredict.models.state import expect_state, restore_shared, shared_state
 
 __all__ = ["ChurnModel"]
@@ -78,7 +80,14 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
     True
     """
 
-    def __init__(self, *, random_state: Any = None, n_jobs: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        effort: Effort = "standard",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.effort = effort
         self.random_state = random_state
         self.n_jobs = n_jobs
 
@@ -109,26 +118,37 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
         rows = training_rows(frame, y, sample_weight, source=X)
         self.columns_, self.column_report_ = learn_columns(rows.X)
         self.n_missing_target_ = rows.n_missing_target
-        positive = self._positive(rows)
+        event = self._positive(rows)
+        rate = float(np.average(event, weights=rows.weight))
+        recipe = recipe_for(self.effort, n=len(event), rate=min(rate, 1.0 - rate), n_steps=1)
         rng = generator(self.random_state)
-        folds = validation_folds(
-            positive, rows.groups, n_members=N_MEMBERS, rng=rng, counts=class_counts(rows.y)
+        repeats = validation_splits(
+            event,
+            rows.groups,
+            dates=rows.dates,
+            n_repeats=recipe.n_repeats,
+            rng=rng,
+            counts=class_counts(rows.y),
         )
-        rate = float(np.average(positive, weights=rows.weight))
-        self.offset_ = float(np.log(rate / (1.0 - rate)))
-        self.bag_, margin = fit_bag(
-            self.columns_.encode(rows.X),
-            positive,
-            folds,
-            offset=np.full(len(positive), self.offset_),
-            weight=rows.weight,
-            categorical=self.columns_.categorical,
+        cases = Cases(
+            self.columns_.encode(rows.X), event[:, None], rows.weight, rows.groups, target=event
+        )
+        self.ensemble_, held_out = fit_ensemble(
+            cases,
+            self.columns_.n_levels,
+            repeats,
+            recipe,
             seed=int(rng.integers(2**30)),
             n_jobs=self.n_jobs,
         )
-        self.rounds_ = self.bag_.rounds
+        self.members_ = held_out.members
+        judged = ~np.isnan(held_out.margin[:, 0])
         self.calibration_ = fit_calibration(
-            margin + self.offset_, positive, rows.groups, weight=rows.weight, rng=rng
+            held_out.margin[judged, 0],
+            event[judged],
+            rows.groups[judged],
+            weight=rows.weight[judged],
+            rng=rng,
         )
         return self
 
@@ -146,7 +166,7 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
     def decision_function(self, X: Any) -> Floats:
         """Return the log-odds margin of churn before calibration, shape (n,)."""
         matrix = self._matrix(X)
-        return self.bag_.margin(matrix, n_jobs=self.n_jobs) + self.offset_
+        return self.ensemble_.margin(matrix, n_jobs=self.n_jobs)
 
     def predict_interval(self, X: Any, *, level: float = 0.95) -> Floats:
         """Return an interval for the probability of churn of each row.
@@ -192,8 +212,7 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
         AI for trees.
         """
         matrix = self._matrix(X)
-        values, base = self.bag_.contributions(matrix, n_jobs=self.n_jobs)
-        return values, base + self.offset_
+        return self.ensemble_.contributions(matrix, n_jobs=self.n_jobs)
 
     def check_columns(self, X: Any) -> pd.DataFrame:
         """Compare the columns of X with those at fit, without failing.
@@ -227,10 +246,9 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
             The state belongs to another kind of model.
         """
         expect_state(state, "ChurnModel")
-        model = cls(random_state=state["random_state"], n_jobs=state["n_jobs"])
+        model = cls(**{name: state[name] for name in ("effort", "random_state", "n_jobs")})
         model.classes_ = np.array(state["classes"])
         restore_shared(model, state)
-        model.rounds_ = model.bag_.rounds
         model.calibration_ = Calibration.from_state(state["calibration"])
         return model
 

@@ -31,6 +31,8 @@ class TrainingRows:
         Sample weights scaled to mean 1.
     groups : ndarray of int
         Customer of each row.
+    dates : ndarray or None
+        `as_of` of each row, where the index has it.
     n_missing_target : int
         Rows left out because their target is missing.
     """
@@ -39,6 +41,7 @@ class TrainingRows:
     y: npt.NDArray[Any]
     weight: npt.NDArray[np.float64]
     groups: npt.NDArray[np.intp]
+    dates: npt.NDArray[Any] | None
     n_missing_target: int
 
 
@@ -121,6 +124,7 @@ def training_rows(X: pd.DataFrame, y: Any, sample_weight: Any, *, source: Any) -
         y=y_kept,
         weight=weight / weight.mean(),
         groups=groups[kept],
+        dates=_dates(kept, labelled, y),
         n_missing_target=int(missing.sum()),
     )
 
@@ -149,6 +153,16 @@ def _target(y: Any, X: pd.DataFrame | None) -> tuple[npt.NDArray[Any], npt.NDArr
     if values.dtype.kind in "fc":
         check_array(values, ensure_2d=False, input_name="y")
     return values, np.zeros(len(values), dtype=bool)
+
+
+def _dates(kept: npt.NDArray[np.bool_], *tables: Any) -> npt.NDArray[Any] | None:
+    """Look up `as_of` of the kept rows in the first index that has it."""
+    for table in tables:
+        index = getattr(table, "index", None)
+        if isinstance(index, pd.Index) and "as_of" in index.names:
+            codes, _ = pd.factorize(index.get_level_values("as_of"), sort=True)
+            return np.asarray(codes)[kept]
+    return None
 
 
 def _weights(given: Any, X: pd.DataFrame | None, n: int) -> npt.NDArray[np.float64]:

@@ -11,9 +11,11 @@ import pandas as pd
 
 from cxpredict.errors import ModelError
 
-__all__ = ["bootstrap_counts", "customer_groups", "grouped_folds", "validation_folds"]
+__all__ = ["bootstrap_counts", "customer_groups", "grouped_folds", "validation_splits"]
 
 MANY_ROWS = 20_000
+FEWEST_PER_SIDE = 100
+"""Rows of each outcome, early and late, without which validation is by customer alone."""
 
 Ints = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float64]
@@ -86,10 +88,16 @@ def grouped_folds(
     return fold_of_group[codes]
 
 
-def validation_folds(
-    event: Floats, groups: Ints, *, n_members: int, rng: np.random.Generator, counts: str
-) -> list[Ints]:
-    """Deal customers into inner validation folds, anew for each member of a bag.
+def validation_splits(
+    event: Floats,
+    groups: Ints,
+    *,
+    dates: npt.NDArray[Any] | None = None,
+    n_repeats: int,
+    rng: np.random.Generator,
+    counts: str,
+) -> list[list[tuple[Ints, Ints]]]:
+    """Divide rows into inner folds by customer, and by time where the rows have dates.
 
     Parameters
     ----------
@@ -97,7 +105,10 @@ def validation_folds(
         Outcome; each fold gets its share of both.
     groups : ndarray of int, shape (n,)
         Customer of each row.
-    n_members : int
+    dates : ndarray, shape (n,), optional
+        Date of each row. With more than one, rows are judged at the latest third of the dates,
+        by members that have seen other customers at earlier dates alone.
+    n_repeats : int
         Number of divisions to make.
     rng : numpy.random.Generator
         Source of the divisions.
@@ -106,13 +117,22 @@ def validation_folds(
 
     Returns
     -------
-    list of ndarray of int, each of shape (n,)
-        Fold of each row: 5 folds, 3 from 20,000 rows on, fewer if an outcome is rarer than that.
+    list of list of (ndarray of int, ndarray of int)
+        Per division, the rows to learn from and the rows to be judged on: 5 folds, 3 from 20,000
+        rows on, fewer if an outcome is rarer than that.
 
     Raises
     ------
     ModelError
         An outcome occurs for fewer than two customers.
+
+    Examples
+    --------
+    >>> day = np.array([1, 2] * 4)
+    >>> splits = validation_splits(np.array([0.0, 1.0] * 4), np.arange(8), dates=day, n_repeats=1,
+    ...                            rng=np.random.default_rng(0), counts="0: 4, 1: 4")
+    >>> all(day[train].max() < day[valid].min() for train, valid in splits[0])
+    True
     """
     customers = min(len(np.unique(groups[event == label])) for label in (0.0, 1.0))
     if customers < 2:
@@ -121,7 +141,28 @@ def validation_folds(
             f"{counts}."
         )
     n_folds = min(3 if len(event) >= MANY_ROWS else 5, customers)
-    return [grouped_folds(event, groups, n_folds=n_folds, rng=rng) for _ in range(n_members)]
+    folds = [grouped_folds(event, groups, n_folds=n_folds, rng=rng) for _ in range(n_repeats)]
+    early, late = _by_time(event, dates)
+    return [
+        [
+            (np.flatnonzero((fold != k) & early), np.flatnonzero((fold == k) & late))
+            for k in range(n_folds)
+        ]
+        for fold in folds
+    ]
+
+
+def _by_time(
+    event: Floats, dates: npt.NDArray[Any] | None
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Rows to learn from and rows to judge on; all of them where time cannot divide them."""
+    everyone = np.ones(len(event), dtype=bool)
+    if dates is None or len(known := np.unique(dates)) < 2:
+        return everyone, everyone
+    late = dates >= known[-max(1, len(known) // 3)]
+    sides = [event[side] for side in (late, ~late)]
+    enough = all(min((y == 0).sum(), (y == 1).sum()) >= FEWEST_PER_SIDE for y in sides)
+    return (~late, late) if enough else (everyone, everyone)
 
 
 def bootstrap_counts(groups: Ints, *, n_draws: int, rng: np.random.Generator) -> Iterator[Floats]:

@@ -8,22 +8,22 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import logit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from cxpredict.models.boosting import N_MEMBERS, Bag, fit_bag
 from cxpredict.models.calibration import Calibration, fit_calibration
 from cxpredict.models.columns import learn_columns
+from cxpredict.models.ensemble import Ensemble, fit_ensemble
+from cxpredict.models.ensemble.cases import Cases
+from cxpredict.models.ensemble.recipes import Effort, recipe_for
 from cxpredict.models.inputs import (
-    TrainingRows,
     as_frame,
     class_counts,
     generator,
     training_rows,
 )
-from cxpredict.models.resampling import validation_folds
+from cxpredict.models.resampling import validation_splits
 from cxpredict.models.scale import checked_scale, score_codes
 from cxpredict.models.state import expect_state, restore_shared, shared_state
 
@@ -91,11 +91,13 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
         *,
         levels: Sequence[Any] | None = None,
         low_at_most: Any = None,
+        effort: Effort = "standard",
         random_state: Any = None,
         n_jobs: int | None = None,
     ) -> None:
         self.levels = levels
         self.low_at_most = low_at_most
+        self.effort = effort
         self.random_state = random_state
         self.n_jobs = n_jobs
 
@@ -131,23 +133,50 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
         self.classes_, self.low_at_most_ = checked_scale(given, self.low_at_most)
         code = score_codes(rows.y, self.classes_)
         low = (code <= self._low_position).astype(np.float64)
-        rng = generator(self.random_state)
-        folds = validation_folds(
-            low, rows.groups, n_members=N_MEMBERS, rng=rng, counts=class_counts(rows.y)
-        )
         above = (code[:, None] > np.arange(len(self.classes_) - 1)).astype(np.float64)
-        margin = self._fit_bag(rows, above, folds, seed=int(rng.integers(2**30)))
+        rate = float(np.average(low, weights=rows.weight))
+        recipe = recipe_for(
+            self.effort, n=len(low), rate=min(rate, 1.0 - rate), n_steps=above.shape[1]
+        )
+        rng = generator(self.random_state)
+        repeats = validation_splits(
+            low,
+            rows.groups,
+            dates=rows.dates,
+            n_repeats=recipe.n_repeats,
+            rng=rng,
+            counts=class_counts(rows.y),
+        )
+        cases = Cases(
+            self.columns_.encode(rows.X),
+            above,
+            rows.weight,
+            rows.groups,
+            target=code.astype(np.float64),
+            falling=True,
+        )
+        self.ensemble_, held_out = fit_ensemble(
+            cases,
+            self.columns_.n_levels,
+            repeats,
+            recipe,
+            seed=int(rng.integers(2**30)),
+            n_jobs=self.n_jobs,
+        )
+        self.members_ = held_out.members
+        judged = ~np.isnan(held_out.margin[:, 0])
         self.calibrations_ = [
             fit_calibration(
-                margin[:, k],
-                above[:, k],
-                rows.groups,
-                weight=rows.weight,
+                held_out.margin[judged, k],
+                above[judged, k],
+                rows.groups[judged],
+                weight=rows.weight[judged],
                 rng=rng,
                 with_draws=k == self._low_position,
             )
             for k in range(above.shape[1])
         ]
+        self.low_ensemble_ = self._ensemble_at_low()
         return self
 
     def predict_proba(self, X: Any) -> Floats:
@@ -174,7 +203,7 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
 
     def low_score_probability(self, X: Any) -> Floats:
         """Return the probability of a score up to `low_at_most_`, shape (n,)."""
-        margin = -self.decision_function(X)
+        margin = -self.low_score_margin(X)
         return 1.0 - self.calibrations_[self._low_position].probability(margin)
 
     def predict_interval(self, X: Any, *, level: float = 0.95) -> Floats:
@@ -182,24 +211,24 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
 
         See `ChurnModel.predict_interval`; `low_score_probability` lies between.
         """
-        margin = -self.decision_function(X)
+        margin = -self.low_score_margin(X)
         above = self.calibrations_[self._low_position].interval(margin, level=level)
         return 1.0 - above[:, ::-1]
 
-    def decision_function(self, X: Any) -> Floats:
-        """Return the log-odds margin of a *low* score before calibration, shape (n,)."""
+    def low_score_margin(self, X: Any) -> Floats:
+        """Return the log-odds of a low score before calibration, shape (n,)."""
         matrix = self._matrix(X)
         return -self._margin_above(matrix, self._low_position)
 
     def contributions(self, X: Any) -> tuple[Floats, float]:
         """Split the margin of a low score into additive contributions of the columns.
 
-        See `ChurnModel.contributions`: base + values.sum(axis=1) equals `decision_function`.
+        See `ChurnModel.contributions`: base + values.sum(axis=1) equals `low_score_margin`.
         """
-        matrix = self._matrix(X)
-        held = _with_threshold(matrix, self._low_position)
-        values, base = self.low_bag_.contributions(held, n_jobs=self.n_jobs)
-        return -values[:, :-1], -(base + self.offset_)
+        values, base = self.low_ensemble_.contributions(
+            self._matrix(X), step=self._low_position, n_jobs=self.n_jobs
+        )
+        return -values, -base
 
     def check_columns(self, X: Any) -> pd.DataFrame:
         """Compare the columns of X with those at fit; see `ChurnModel.check_columns`."""
@@ -227,14 +256,14 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
             The state belongs to another kind of model.
         """
         expect_state(state, "SatisfactionModel")
-        names = ("levels", "low_at_most", "random_state", "n_jobs")
+        names = ("levels", "low_at_most", "effort", "random_state", "n_jobs")
         model = cls(**{name: state[name] for name in names})
         model.classes_, model.low_at_most_ = checked_scale(
             np.array(state["levels"]), state["low_at_most"]
         )
         restore_shared(model, state)
         model.calibrations_ = [Calibration.from_state(entry) for entry in state["calibrations"]]
-        model.low_bag_ = model._bag_at_low()
+        model.low_ensemble_ = model._ensemble_at_low()
         return model
 
     def __sklearn_tags__(self) -> Any:
@@ -252,41 +281,14 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return self.columns_.encode(as_frame(self, X, reset=False))
 
-    def _margin_above(self, matrix: Floats, threshold: int) -> Floats:
+    def _margin_above(self, codes: Floats, threshold: int) -> Floats:
         """Log-odds of a score above a threshold; for the low one from the trees held at it."""
-        bag = self.low_bag_ if threshold == self._low_position else self.bag_
-        expanded = _with_threshold(matrix, threshold)
-        return bag.margin(expanded, n_jobs=self.n_jobs) + self.offset_
+        low = threshold == self._low_position
+        ensemble = self.low_ensemble_ if low else self.ensemble_
+        return ensemble.margin(codes, step=threshold, n_jobs=self.n_jobs)
 
-    def _fit_bag(
-        self, rows: TrainingRows, above: Floats, folds: list[npt.NDArray[np.intp]], *, seed: int
-    ) -> Floats:
-        """Fit the members on each row at each threshold; return out-of-fold margins (n, K − 1)."""
-        n, n_thresholds = above.shape
-        matrix = np.repeat(self.columns_.encode(rows.X), n_thresholds, axis=0)
-        rate = float(np.average(above.mean(axis=1), weights=rows.weight))
-        self.offset_ = float(logit(rate))
-        self.bag_, margin = fit_bag(
-            np.column_stack([matrix, np.tile(np.arange(n_thresholds), n)]),
-            above.ravel(),
-            [np.repeat(fold, n_thresholds) for fold in folds],
-            offset=np.full(n * n_thresholds, self.offset_),
-            weight=np.repeat(rows.weight, n_thresholds),
-            categorical=self.columns_.categorical,
-            seed=seed,
-            settings={
-                "monotone_constraints": [0] * matrix.shape[1] + [-1],
-                # Answers about one row are not independent: a leaf needs more of them.
-                "min_data_in_leaf": int(np.clip(n // 20, 2, 30)) * max(1, n_thresholds // 2),
-            },
-            n_jobs=self.n_jobs,
-        )
-        self.low_bag_ = self._bag_at_low()
-        return margin.reshape(n, n_thresholds) + self.offset_
-
-    def _bag_at_low(self) -> Bag:
-        return self.bag_.held(feature=self.n_features_in_, value=float(self._low_position))
-
-
-def _with_threshold(matrix: Floats, threshold: int) -> Floats:
-    return np.column_stack([matrix, np.full(len(matrix), float(threshold))])
+    def _ensemble_at_low(self) -> Ensemble:
+        """Two levels have one threshold, and the trees no split on it."""
+        if len(self.classes_) == 2:
+            return self.ensemble_
+        return self.ensemble_.held(self._low_position)

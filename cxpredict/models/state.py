@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from cxpredict.errors import ModelError
-from cxpredict.models.boosting import Bag
 from cxpredict.models.columns import ColumnPlan
+from cxpredict.models.ensemble import Ensemble
 
 __all__ = ["expect_state", "restore_shared", "shared_state"]
 
@@ -17,14 +17,15 @@ __all__ = ["expect_state", "restore_shared", "shared_state"]
 def shared_state(model: Any) -> dict[str, Any]:
     """Return columns, members and settings of a fitted model as JSON-able dict."""
     return {
+        "effort": model.effort,
         "random_state": model.random_state if isinstance(model.random_state, int) else None,
         "n_jobs": model.n_jobs,
         "named": hasattr(model, "feature_names_in_"),
         "columns": model.columns_.to_state(),
         "column_report": model.column_report_.to_dict(orient="list"),
         "n_missing_target": model.n_missing_target_,
-        "offset": model.offset_,
-        "boosters": model.bag_.to_state(),
+        "members": model.members_.to_dict(orient="list"),
+        "ensemble": model.ensemble_.to_state(),
     }
 
 
@@ -36,8 +37,8 @@ def restore_shared(model: Any, state: dict[str, Any]) -> None:
         model.feature_names_in_ = np.array(model.columns_.names, dtype=object)
     model.column_report_ = pd.DataFrame(state["column_report"])
     model.n_missing_target_ = state["n_missing_target"]
-    model.offset_ = state["offset"]
-    model.bag_ = Bag.from_state(state["boosters"])
+    model.members_ = pd.DataFrame(state["members"])
+    model.ensemble_ = Ensemble.from_state(state["ensemble"])
 
 
 def expect_state(state: dict[str, Any], name: str) -> None:

@@ -6,7 +6,7 @@ columns are aligned by name and read with the stored levels, never by position.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +14,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxpredict.errors import ModelError
-from cxpredict.models.columns.kinds import as_levels, as_numbers, recognise, unfit_category
+from cxpredict.models.columns.kinds import (
+    CERTAIN_LEVELS,
+    RARE_LEVEL,
+    as_levels,
+    as_numbers,
+    recognise,
+    unfit_category,
+)
 
 __all__ = ["Column", "ColumnPlan", "learn_columns"]
 
@@ -33,16 +40,27 @@ class Column:
     kind : {"number", "flag", "category"}
         How its values are read.
     levels : tuple of str
-        Sorted levels of a category.
+        Sorted levels of a category; one of over 100 levels keeps those of at least 5 rows.
     fill : float or None
         Median of a number without gaps at fit; stands in for a gap at prediction, because
         LightGBM would read it as zero. None if the column had gaps, or is a category.
+    pooled : bool
+        Whether rare levels, and those unknown at fit, count as one more level.
+    dropped : str
+        Why the column says nothing, and is not even read; empty if it is used.
     """
 
     name: str
     kind: Kind
     levels: tuple[str, ...] = ()
     fill: float | None = None
+    pooled: bool = False
+    dropped: str = ""
+
+    @property
+    def n_levels(self) -> int:
+        """Number of levels, that of the pooled ones included; 0 if it is no category."""
+        return len(self.levels) + self.pooled
 
     def read(self, values: pd.Series) -> tuple[Floats, int, int]:
         """Read values as float64: numbers, 0/1, or positions in `levels`; gaps as NaN.
@@ -52,12 +70,17 @@ class Column:
         tuple of (ndarray of float, int, int)
             Codes, number of infinite values, number of values whose level is unknown.
         """
+        if self.dropped:
+            return np.zeros(len(values)), 0, 0
         if self.kind == "category":
             positions, spelled = as_levels(values)
             known = {level: float(i) for i, level in enumerate(self.levels)}
             # Position −1, a gap, takes the last entry.
             codes = np.array([*(known.get(level, np.nan) for level in spelled), np.nan])[positions]
-            return codes, 0, int((np.isnan(codes) & (positions >= 0)).sum())
+            unknown = np.isnan(codes) & (positions >= 0)
+            if self.pooled:
+                codes[unknown] = float(len(self.levels))
+            return codes, 0, int(unknown.sum())
         kind = recognise(values)
         if kind == "category" and values.notna().any():
             raise ModelError(
@@ -90,9 +113,9 @@ class ColumnPlan:
         return [column.name for column in self.columns]
 
     @property
-    def categorical(self) -> list[int]:
-        """Positions of the categories."""
-        return [i for i, column in enumerate(self.columns) if column.kind == "category"]
+    def n_levels(self) -> list[int]:
+        """Levels of each category; 0 for numbers and flags."""
+        return [column.n_levels for column in self.columns]
 
     def encode(self, X: pd.DataFrame) -> Floats:
         """Read a frame by column name.
@@ -114,9 +137,12 @@ class ColumnPlan:
             A column is missing, duplicated, or holds something other than at fit.
         """
         X = self._aligned(X)
-        matrix = np.empty((len(X), len(self.columns)))
+        matrix = np.zeros((len(X), len(self.columns)))
+        places = iter(range(X.shape[1]))
         for i, column in enumerate(self.columns):
-            codes, _, _ = column.read(X.iloc[:, i])
+            if column.dropped:
+                continue
+            codes, _, _ = column.read(X.iloc[:, next(places)])
             if column.fill is not None:
                 codes[np.isnan(codes)] = column.fill
             matrix[:, i] = codes
@@ -129,7 +155,8 @@ class ColumnPlan:
         -------
         DataFrame
             One row per column of either side: column, status (present, missing, extra, changed),
-            kind at fit, n_missing, n_infinite, n_unseen.
+            kind at fit, n_missing, n_infinite, n_unseen (levels unknown at fit; of a category of
+            over 100 levels also the rare ones, which it does not store).
         """
         names = _names(X)
         rows: list[tuple[str, str, str, int, int, int]] = []
@@ -162,16 +189,15 @@ class ColumnPlan:
     def _aligned(self, X: pd.DataFrame) -> pd.DataFrame:
         names = _unique_names(X)
         position = {name: i for i, name in enumerate(names)}
-        missing = [name for name in self.names if name not in position]
+        used = [column.name for column in self.columns if not column.dropped]
+        missing = [name for name in used if name not in position]
         if missing:
             raise ModelError(
                 f"{len(missing)} of the {len(self.columns)} columns known from fit are missing: "
                 f"{_some(missing)}. Add them (with missing values if they are unknown); "
                 "renamed columns need their old name back."
             )
-        if names == self.names:
-            return X
-        return X.iloc[:, [position[name] for name in self.names]]
+        return X if names == used else X.iloc[:, [position[name] for name in used]]
 
 
 def learn_columns(X: pd.DataFrame) -> tuple[ColumnPlan, pd.DataFrame]:
@@ -180,13 +206,14 @@ def learn_columns(X: pd.DataFrame) -> tuple[ColumnPlan, pd.DataFrame]:
     Parameters
     ----------
     X : DataFrame
-        Numbers, flags, categories and text with few distinct values, nullable or not.
+        Numbers, flags, categories and text that repeats itself, nullable or not.
 
     Returns
     -------
     tuple of (ColumnPlan, DataFrame)
         The plan, and a report with one row per column: column, kind, n_levels (distinct values
-        of a category), n_missing, n_infinite, constant.
+        of a category), n_missing, n_infinite, dropped (constant, a row number, the same as an
+        earlier column; empty if it is used).
 
     Raises
     ------
@@ -207,6 +234,7 @@ def learn_columns(X: pd.DataFrame) -> tuple[ColumnPlan, pd.DataFrame]:
     if not names:
         raise ModelError("0 feature(s) (the training frame has no columns): add features.")
     columns, report, refused = [], [], []
+    seen: dict[bytes, str] = {}
     for i, name in enumerate(names):
         values = X.iloc[:, i]
         kind = recognise(values)
@@ -214,28 +242,48 @@ def learn_columns(X: pd.DataFrame) -> tuple[ColumnPlan, pd.DataFrame]:
         if reason:
             refused.append(f"{name!r} {reason}")
             continue
-        column, row = _learn(name, kind, values)
-        columns.append(column)
-        report.append(row)
+        column, codes, infinite = _learn(name, kind, values)
+        dropped = _says_nothing(column, codes) or _repeats(name, kind, codes, seen)
+        columns.append(replace(column, dropped=dropped))
+        n_levels = values.nunique() if kind == "category" else 0
+        report.append((name, kind, n_levels, int(values.isna().sum()), infinite, dropped))
     if refused:
         raise ModelError(f"{len(refused)} column(s) cannot be used: {_some(refused, sep='; ')}.")
-    header = ["column", "kind", "n_levels", "n_missing", "n_infinite", "constant"]
+    header = ["column", "kind", "n_levels", "n_missing", "n_infinite", "dropped"]
     return ColumnPlan(tuple(columns)), pd.DataFrame(report, columns=header)
 
 
-def _learn(name: str, kind: str, values: pd.Series) -> tuple[Column, tuple[Any, ...]]:
-    gaps = int(values.isna().sum())
+def _learn(name: str, kind: str, values: pd.Series) -> tuple[Column, Floats, int]:
+    """Return the column, what it holds, and its number of infinite values."""
     if kind == "category":
-        levels = tuple(sorted(set(as_levels(values)[1])))
-        row = (name, kind, len(levels), gaps, 0, len(levels) < 2)
-        return Column(name, "category", levels), row
+        positions, spelled = as_levels(values)
+        count = pd.Series(np.bincount(positions[positions >= 0]), index=spelled, dtype=int)
+        count = count.groupby(level=0).sum()
+        pooled = len(count) > CERTAIN_LEVELS
+        kept = count[count >= RARE_LEVEL] if pooled else count
+        column = Column(name, "category", tuple(sorted(kept.index)), pooled=pooled)
+        return column, column.read(values)[0], 0
     column = Column(name, "flag" if kind == "flag" else "number")
     numbers, infinite, _ = column.read(values)
-    known = numbers[~np.isnan(numbers)]
-    if len(known) == len(numbers) and len(known):
-        column = Column(name, column.kind, (), float(np.median(known)))
-    constant = len(known) == 0 or bool(known.min() == known.max())
-    return column, (name, kind, 0, gaps, infinite, constant)
+    if len(numbers) and not np.isnan(numbers).any():
+        column = replace(column, fill=float(np.median(numbers)))
+    return column, numbers, infinite
+
+
+def _says_nothing(column: Column, codes: Floats) -> str:
+    known = codes[~np.isnan(codes)]
+    if len(known) == 0 or (len(known) == len(codes) and known.min() == known.max()):
+        return "constant"
+    counts_rows = column.kind == "number" and len(codes) > CERTAIN_LEVELS
+    if counts_rows and np.array_equal(np.sort(codes), codes.min() + np.arange(len(codes))):
+        return "a row number"
+    return ""
+
+
+def _repeats(name: str, kind: str, codes: Floats, seen: dict[bytes, str]) -> str:
+    """Say of which earlier column this is a copy, if it is one."""
+    first = seen.setdefault(kind.encode() + codes.tobytes(), name)
+    return "" if first == name else f"the same as {first}"
 
 
 def _names(X: pd.DataFrame) -> list[str]:

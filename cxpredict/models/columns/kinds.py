@@ -12,10 +12,14 @@ __all__ = ["as_levels", "as_numbers", "recognise", "unfit_category"]
 
 Floats = npt.NDArray[np.float64]
 
-MAX_TEXT_LEVELS = 100
-"""Text with more distinct values than this is no category but free text or an id."""
-MAX_CATEGORY_LEVELS = 1000
-"""A `category` dtype is the user's own declaration and may have more levels."""
+CERTAIN_LEVELS = 100
+"""Up to this many distinct values text is a category without further questions."""
+ID_SHARE = 0.9
+"""Above it, text with a share of distinct values as large as this is an id."""
+WORDS_IN_A_LEVEL = 4.0
+"""Above it, text of more words on average is free text."""
+RARE_LEVEL = 5
+"""Levels of fewer rows than this are pooled, where a category has many."""
 NUMERIC_TEXT_LEVELS = 20
 """Text of which (almost) all values are numbers is refused above this many distinct values."""
 _TIMES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period"}
@@ -50,16 +54,20 @@ def unfit_category(values: pd.Series) -> str:
     declared = isinstance(values.dtype, pd.CategoricalDtype)
     if not declared and recognise(values) != "category":
         return ""
-    n_levels = int(values.nunique())
-    limit = MAX_CATEGORY_LEVELS if declared else MAX_TEXT_LEVELS
-    if not declared and n_levels > NUMERIC_TEXT_LEVELS:
-        levels = pd.Series(values.dropna().unique(), dtype=object)
+    known = values.dropna()
+    levels = pd.Series(known.unique(), dtype=object)
+    if not declared and len(levels) > NUMERIC_TEXT_LEVELS:
         if pd.to_numeric(levels, errors="coerce").notna().mean() >= 0.9:
             return "holds numbers as text: convert it with pd.to_numeric(column, errors='coerce')"
-    if n_levels > limit:
+    if len(levels) <= CERTAIN_LEVELS:
+        return ""
+    if len(levels) >= ID_SHARE * len(known):
+        return f"has {len(levels):,} distinct text values in {len(known):,} rows, an id: drop it"
+    words = levels.astype(str).str.split().str.len().mean()
+    if words > WORDS_IN_A_LEVEL:
         return (
-            f"has {n_levels:,} distinct text values (at most {limit} make a category): drop it if "
-            "it is an id or free text, else group rare values"
+            f"is free text ({len(levels):,} distinct values of {words:.0f} words on average): "
+            "drop it, or turn it into themes first"
         )
     return ""
 

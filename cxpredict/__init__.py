@@ -29,7 +29,7 @@ _HOMES = {
     "cxpredict.features.store": ("FeatureStore",),
     "cxpredict.features.problem": ("ChurnProblem", "SatisfactionProblem"),
     "cxpredict.models.churn": ("ChurnModel",),
-    "cxpredict.models.evaluation": ("evaluate",),
+    "cxpredict.models.evaluation": ("compare", "evaluate"),
     "cxpredict.models.satisfaction": ("SatisfactionModel",),
     "cxpredict.drivers.contributions": ("explain",),
     "cxpredict.value.customer_value": ("customer_value",),

@@ -128,6 +128,20 @@ def test_calibration_slope_and_intercept_find_the_distortion():
     assert value(shifted, "calibration_intercept") == pytest.approx(0.7, abs=0.04)
 
 
+def test_the_slope_is_found_far_from_one():
+    """A rate three times as high as predicted and almost no ranking: bare Newton steps cycle."""
+    rng = np.random.default_rng(8)
+    x = rng.normal(-2.6, 0.8, 1200)
+    y = rng.random(1200) < expit(0.15 * x - 0.45)
+    row = evaluate(y, expit(x)).set_index("metric").loc["calibration_slope"]
+    oracle = LogisticRegression(C=np.inf, tol=1e-10).fit(x[:, None], y).coef_[0, 0]
+    assert row["estimate"] == pytest.approx(oracle, abs=1e-4)
+    assert row["low"] < row["estimate"] < row["high"]
+    assert row["high"] - row["low"] == pytest.approx(
+        2 * 1.96 * 0.079, rel=0.25
+    )  # 1/√(1200·.21·.64)
+
+
 def test_row_order_and_duplicated_weights_do_not_matter(sample):
     y, p = sample
     order = np.random.default_rng(3).permutation(len(y))

@@ -8,7 +8,7 @@ from scipy.special import expit
 import cxpredict as cx
 from cxpredict.errors import ModelError
 
-COMPARABLE = ["roc_auc", "log_loss_skill", "ece", "calibration_slope", "calibration_intercept"]
+COMPARABLE = ["roc_auc", "log_loss_skill", "calibration_slope", "calibration_intercept"]
 
 
 def find(table, **where):

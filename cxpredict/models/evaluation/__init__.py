@@ -76,10 +76,11 @@ def evaluate(
         `capacity` rows with the highest p).
 
         With `by` further columns in front: kind, by, segment, customers, events (customers with
-        the event), compared. kind is ``whole``; ``segment``; and for roc_auc, log_loss_skill, ece,
-        calibration_slope and calibration_intercept, which do not depend on the base rate,
-        ``worst`` (the segment with the worst value) and ``gap`` (by how much it is worse than
-        the whole, positive is worse; of slope and intercept the distances to 1 and 0 count).
+        the event), compared. kind is ``whole``; ``segment``; and for roc_auc, log_loss_skill,
+        calibration_slope and calibration_intercept, which can be compared between segments of
+        different size and base rate, ``worst`` (the segment with the worst value) and ``gap`` (by
+        how much it is worse than the whole, positive is worse; of slope and intercept the
+        distances to 1 and 0 count).
 
     Raises
     ------

@@ -8,9 +8,11 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import brentq
+from scipy.special import expit, logit
 
 from cxpredict.errors import ModelError
-from cxpredict.models.calibration.logistic import recalibration
+from cxpredict.models.calibration.logistic import platt
 from cxpredict.models.evaluation import metrics
 from cxpredict.models.resampling import bootstrap_counts
 
@@ -37,6 +39,11 @@ class Sample:
 
     def __sub__(self, other: Sample) -> Sample:
         return Sample(self.name, self.estimate - other.estimate, self.drawn - other.drawn)
+
+    @property
+    def directed(self) -> bool:
+        """Whether one direction of the metric is better."""
+        return self.name in metrics.SIGN
 
     @property
     def loss(self) -> Sample:
@@ -152,12 +159,8 @@ class BinaryMeasure:
         self._event = event
         self._distinct, self._cell = np.unique(probability, return_inverse=True)
         self._bins = metrics.equal_mass_bins(self._cell, weight, N_BINS)
-        self._start = np.array([0.0, 0.0, 1.0])
         positive, total = self._cells(weight[None, :])
-        if 0.0 < positive.sum() < total.sum():
-            with np.errstate(divide="ignore", invalid="ignore"):
-                refit = recalibration(self._distinct, positive, total, self._start)[0]
-            self._start = np.where(np.isfinite(refit), refit, self._start)
+        self._start = _recalibration_start(self._distinct, positive, total)
 
     def __call__(self, mass: Floats) -> dict[str, Floats]:
         """Give every metric for masses of all rows, shape (draws, n)."""
@@ -178,6 +181,19 @@ class BinaryMeasure:
             for part in (mass * self._event, mass)
         ]
         return sums[0], sums[1]
+
+
+def _recalibration_start(p: Floats, positive: Floats, total: Floats) -> Floats:
+    """Recalibrate on all rows, safely: Newton's bare steps for the draws start from here."""
+    if not 0.0 < positive.sum() < total.sum():
+        return np.array([0.0, 0.0, 1.0])
+    x = logit(p.clip(1e-9, 1.0 - 1e-9))
+
+    def gap(shift: float) -> float:
+        return float(np.sum(total * expit(x + shift) - positive))
+
+    shift = brentq(gap, -60.0, 60.0)
+    return np.array([shift, *platt(x, positive, total, penalty=1e-3)[0]])
 
 
 def largest(samples: Sequence[Sample], level: float) -> tuple[int, float, float, float]:

@@ -40,8 +40,9 @@ SIGN = {
 """Metrics with a better direction: 1 where less is better (of the distance to the ideal for
 calibration slope and intercept), −1 where more is."""
 
-COMPARABLE = ("roc_auc", "log_loss_skill", "ece", "calibration_slope", "calibration_intercept")
-"""Metrics that may be compared between segments of different base rates."""
+COMPARABLE = ("roc_auc", "log_loss_skill", "calibration_slope", "calibration_intercept")
+"""Metrics that may be compared between segments of different size and base rate (the calibration
+error grows by chance where rows are few)."""
 
 _IDEAL = {"calibration_slope": 1.0, "calibration_intercept": 0.0}
 

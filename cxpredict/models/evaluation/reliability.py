@@ -9,8 +9,9 @@ import pandas as pd
 from scipy.special import ndtri
 
 from cxpredict.models.evaluation import inputs, metrics
+from cxpredict.models.evaluation.intervals import N_BINS
 
-__all__ = ["calibration_table"]
+__all__ = ["calibration_noise", "calibration_table"]
 
 
 def calibration_table(
@@ -71,3 +72,38 @@ def calibration_table(
             "high": np.clip(centre + half, observed, 1.0),
         }
     )
+
+
+def calibration_noise(p: Any, *, weights: Any = None) -> float:
+    """Return the calibration error that a perfectly calibrated model shows by chance.
+
+    Parameters
+    ----------
+    p, weights
+        As in `evaluate`.
+
+    Returns
+    -------
+    float
+        Expectation of the metric ece when each outcome is drawn with its probability p.
+
+    Notes
+    -----
+    Σₖ √(2Vₖ/π) ÷ Σw with Vₖ = Σw²p(1 − p) over the rows of bin k: the mean absolute value of a
+    normal variable. Rows count as independent, so that it is too small where customers repeat.
+
+    References
+    ----------
+    Bröcker, Smith (2007), Increasing the reliability of reliability diagrams.
+
+    Examples
+    --------
+    >>> round(calibration_noise([0.5] * 100), 4)      # one bin: √(2 · 25 / π) / 100
+    0.0399
+    """
+    probability = inputs.probabilities(p)
+    weight, _ = inputs.aligned(None, weights, p=p)
+    _, cell = np.unique(probability, return_inverse=True)
+    bins = metrics.equal_mass_bins(cell, weight, N_BINS)
+    variance = np.bincount(bins[cell], weight**2 * probability * (1.0 - probability))
+    return float(np.sqrt(2.0 * variance / np.pi).sum() / weight.sum())

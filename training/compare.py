@@ -16,7 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, QuantileTransformer
 import cxpredict as cx
 
 FOLDS = 3
-SHOWN = ["roc_auc", "log_loss", "ece", "calibration_slope", "lift_at_10pct", "base_rate"]
+SHOWN = ["roc_auc", "log_loss", "ece", "calibration_slope", "lift_at_10pct", "mean_gain"]
 HIDDEN = ["kind", "by", "segment", "customers", "events", "compared"]
 
 
@@ -49,6 +49,8 @@ def main(path: str) -> None:
         every_days=config.split.every_days,
         test_every_days=config.split.every_days,
         features=config.features,
+        value=config.value if config.offer else None,
+        offer=config.offer,
     )
     for title, table in [
         ("Each test date", found.metrics),
@@ -60,6 +62,7 @@ def main(path: str) -> None:
         print(f"{title}\n{text}\n")
     rows = found.rows
     given = {"champion": rows["champion"], "weights": rows["weight"], "settings": config.gate}
+    given |= {"gain": rows.get("gain_challenger"), "gain_champion": rows.get("gain_champion")}
     decision = cx.promotion_gate(rows["outcome"], rows["challenger"], **given)
     print(f"The challenger {'may be promoted' if decision.passed else 'is refused'}:")
     print(decision.table()[["check", "holds", "reason"]].to_string(index=False))

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxpredict.config import OfferSettings, ValueSettings
 from cxpredict.config.features import FeatureSettings
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, ModelError
 from cxpredict.features.aggregates import aggregates_of
 from cxpredict.features.build import build_features
 from cxpredict.features.problem import ChurnProblem, SatisfactionProblem
+from cxpredict.jobs.promotion import realised_gain
 from cxpredict.jobs.rows import Rows, outcome_of, weights_of
+from cxpredict.jobs.score import value_if_kept
 from cxpredict.models.evaluation import compare
 from cxpredict.models.evaluation.inputs import aligned
 from cxpredict.models.evaluation.intervals import BinaryMeasure, Bootstrap, Sample
@@ -33,7 +36,8 @@ class Backtest:
     ----------
     rows : DataFrame
         Index customer_id, as_of: outcome (1 for churn or a low score), weight, and for each model
-        a column of the probabilities it predicted at that date.
+        a column of the probabilities it predicted at that date; with costs also gain_champion and
+        gain_challenger, the money each row would have brought.
     metrics : DataFrame
         model, test_at, metric, estimate, low, high: of each test date.
     stability : DataFrame
@@ -69,6 +73,8 @@ def backtest(
     held_out_share: float | None = None,
     features: FeatureSettings | None = None,
     exclude: Sequence[str] = (),
+    value: ValueSettings | None = None,
+    offer: OfferSettings | None = None,
     level: float = 0.95,
     n_bootstrap: int = 300,
     random_state: int = 0,
@@ -95,6 +101,9 @@ def backtest(
         Windows and declared aggregates, by default as in a run.
     exclude : sequence of str
         Features to leave out: what the leak audit found.
+    value, offer : ValueSettings and OfferSettings, optional
+        What a customer is worth and what a contact costs; together, for a ChurnProblem, they add
+        what acting on each model would have brought.
     level, n_bootstrap, random_state
         As in `cxpredict.evaluate`.
 
@@ -105,7 +114,8 @@ def backtest(
     Raises
     ------
     ConfigError
-        A feature to exclude does not exist, or the problem has no dates.
+        A feature to exclude does not exist, the problem has no dates, or money is given for a
+        problem other than churn or without its other half.
     DataError
         As `ChurnProblem.rolling_splits`.
     ModelError
@@ -135,6 +145,8 @@ def backtest(
     >>> auc[["test_at", "estimate"]].astype("str").values.tolist()
     [['2025-01-01', '0.5'], ['2025-05-01', '0.5']]
     """
+    if (value is None) != (offer is None) or (offer and not isinstance(problem, ChurnProblem)):
+        raise ConfigError("value and offer go together, and with a ChurnProblem only")
     splits = problem.rolling_splits(
         log,
         first_test=first_test,
@@ -150,6 +162,12 @@ def backtest(
     makers = {"champion": champion} | ({} if challenger is None else {"challenger": challenger})
     tested = [_test(problem, makers, rows.take(train), rows.take(test)) for train, test in splits]
     table = pd.concat(tested)
+    if value is not None and offer is not None:
+        worth = value_if_kept(log, table.index, value)
+        for model in makers:
+            table[f"gain_{model}"] = realised_gain(
+                table[model], table["outcome"], worth=worth, offer=offer
+            )
     date = pd.Series(table.index.get_level_values("as_of").strftime("%Y-%m-%d"), table.index)
     weight, customer = aligned(None, table["weight"], y=table["outcome"])
     setting = Bootstrap(weight, customer, level, n_bootstrap, random_state)
@@ -160,6 +178,8 @@ def backtest(
             table["outcome"],
             table["champion"],
             table["challenger"],
+            gain_champion=table.get("gain_champion"),
+            gain_challenger=table.get("gain_challenger"),
             by=date.rename("test_at"),
             weights=table["weight"],
             level=level,

@@ -8,11 +8,28 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import cxpredict as cx
+from cxpredict.config import OfferSettings, ValueSettings
+from cxpredict.config.features import FeatureSettings
 from cxpredict.errors import ConfigError, ModelError
 
 CHURN = cx.ChurnProblem(cancelled="cancellation", horizon_days=60)
 DATES = {"first_test": "2025-03-01", "last_test": "2025-06-29", "every_days": 60}
+FEW = FeatureSettings(
+    defaults=False,
+    aggregates=[{"table": "interactions", "measure": "count", "windows_days": [90]}],
+)
+DATES["features"] = FEW
 ONE_DATE = {**DATES, "last_test": "2025-03-01"}
+
+
+VALUE = ValueSettings(
+    currency="EUR",
+    lookback_days=90,
+    period_days=30,
+    horizon_days=360,
+    yearly_discount_rate=0.1,
+)
+OFFER = OfferSettings(contact_cost=1.0, incentive=5.0, acceptance=0.3, holdout_share=0.1)
 
 
 class Recency:
@@ -43,6 +60,8 @@ def found(company):
         lambda: Recency(fits),
         challenger=lambda: Recency(sign=-1.0),
         **DATES,
+        value=VALUE,
+        offer=OFFER,
         n_bootstrap=60,
     )
     return result, fits
@@ -95,6 +114,18 @@ def test_the_comparison_is_by_date_and_pooled(found):
     assert by_date.segment.tolist() == ["2025-03-01", "2025-04-30", "2025-06-29"]
     # the challenger ranks the other way round: the two areas add up to 1
     np.testing.assert_allclose(by_date.champion + by_date.challenger, 1, atol=1e-9)
+
+
+def test_money_is_counted_where_costs_are_configured(found, company):
+    result, _ = found
+    row = result.comparison.query("kind == 'whole' and metric == 'mean_gain'").iloc[0]
+    assert row.champion == pytest.approx(result.rows.gain_champion.mean())
+    assert row.challenger == pytest.approx(result.rows.gain_challenger.mean())
+    assert row.low < row.difference < row.high
+    left = result.rows.outcome == 1
+    assert (result.rows.gain_champion[~left] <= 0).all()
+    with pytest.raises(ConfigError, match="go together"):
+        cx.backtest(company.log, CHURN, Recency, **ONE_DATE, offer=OFFER)
 
 
 def test_customers_who_repeat_count_once(found):

@@ -281,6 +281,10 @@ def test_ravenstack_is_no_better_than_the_base_rate_and_refused(shared_data, tmp
 
 def test_the_recipe_that_compares_models_runs(demo_config, tmp_path, capsys):
     small = demo_config.read_text(encoding="utf-8").replace("2500", "900")
+    few = "{table: interactions, measure: count, kind: complaint, windows_days: [30, 90]}"
+    small = small.replace(
+        "windows_days: [30, 90]\n", f"defaults: false\n  aggregates: [{few}]\n", 1
+    )
     (tmp_path / "small.yaml").write_text(small, encoding="utf-8")
     spec = importlib.util.spec_from_file_location("recipe", ROOT / "training" / "compare.py")
     recipe = importlib.util.module_from_spec(spec)

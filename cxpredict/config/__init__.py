@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from cxpredict.config.features import Days, FeatureSettings, Settings
+from cxpredict.config.gate import GateSettings
 from cxpredict.config.reading import check_settings, nearest, read_yaml
 from cxpredict.errors import ConfigError
 
@@ -279,6 +280,7 @@ class Config(Settings):
     bands: RiskBands
     features: FeatureSettings = FeatureSettings()
     audit: AuditSettings = AuditSettings()
+    gate: GateSettings = GateSettings()
     engine: EngineSettings = EngineSettings()
     value: ValueSettings | None = None
     offer: OfferSettings | None = None

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from cxpredict.config import ChurnSettings, Config, CustomerSplit
@@ -14,29 +12,11 @@ from cxpredict.drivers.contributions import explain
 from cxpredict.features.audit import LeakAudit
 from cxpredict.jobs.bundle import Bundle
 from cxpredict.jobs.results import TrainedModel
+from cxpredict.jobs.rows import Rows
 from cxpredict.models.evaluation import calibration_table, evaluate, evaluate_scores
 
 FEW_CHURNERS = 500
 EXPLAINED_ROWS = 2_000
-
-
-@dataclass(frozen=True)
-class Rows:
-    """One part of the split: features, what is predicted, 1 for churn or a low score, weights."""
-
-    X: pd.DataFrame
-    y: pd.Series
-    outcome: pd.Series
-    weights: pd.Series | None
-
-    @property
-    def rate(self) -> float:
-        """Weighted share of churners or low scores."""
-        return float(np.average(self.outcome, weights=self.weights))
-
-    def select(self, features: Sequence[str]) -> Rows:
-        """Keep some features."""
-        return replace(self, X=self.X[list(features)])
 
 
 def judge(
@@ -72,14 +52,22 @@ def judge(
 
 
 def _no_signal(metrics: pd.DataFrame) -> tuple[str, ...]:
-    """Say so when a model does not rank better than chance."""
-    auc = metrics.set_index("metric").loc["roc_auc"]
-    if auc["low"] > 0.5:
-        return ()
-    return (
-        f"Not better than the base rate: the ROC AUC of {auc['estimate']:.2f} cannot be told from "
-        "0.5. Do not act on this ranking.",
-    )
+    """Say so when a model does not rank better than chance, or a constant predicts better."""
+    table = metrics.set_index("metric")
+    auc, skill = table.loc["roc_auc"], table.loc["log_loss_skill", "estimate"]
+    if auc["low"] <= 0.5:
+        return (
+            f"Not better than the base rate: the ROC AUC of {auc['estimate']:.2f} cannot be told "
+            "from 0.5. Do not act on this ranking.",
+        )
+    if skill <= 0.0:
+        log_loss = table.loc["log_loss", "estimate"]
+        return (
+            f"Not better than the base rate: the log loss is {log_loss:.3f}, giving every customer "
+            f"the rate that came about would cost {log_loss / (1.0 - skill):.3f}. Do not act on "
+            "these probabilities.",
+        )
+    return ()
 
 
 def notes_on(

@@ -11,7 +11,7 @@ import pandas as pd
 from cxpredict.errors import ModelError
 from cxpredict.jobs.bundle import Bundle
 from cxpredict.jobs.results import TrainedModel
-from cxpredict.jobs.tracking import Store, describe, quiet
+from cxpredict.jobs.tracking import Store, describe, gate_tags, quiet
 
 
 def register(store: Store, trained: TrainedModel, X: pd.DataFrame) -> tuple[str, str, str]:
@@ -29,7 +29,8 @@ def register(store: Store, trained: TrainedModel, X: pd.DataFrame) -> tuple[str,
     Returns
     -------
     version, alias, digest : str
-        Alias ``champion`` if the name has none yet, else ``challenger``; SHA-256 of the bundle.
+        Alias ``refused`` if the gate did not let it pass, else ``champion`` if the name has none
+        yet, else ``challenger``; SHA-256 of the bundle.
     """
     import mlflow
 
@@ -52,12 +53,13 @@ def register(store: Store, trained: TrainedModel, X: pd.DataFrame) -> tuple[str,
         bundle.name,
         source=model.model_uri,
         run_id=mlflow.active_run().info.run_id,
-        tags={"bundle_sha256": digest, "kind": bundle.kind},
+        tags={"bundle_sha256": digest, "kind": bundle.kind, **gate_tags(trained.gate)},
         description=describe(trained),
         model_id=model.model_id,
     ).version
     aliases = client.get_registered_model(bundle.name).aliases
-    alias = "challenger" if "champion" in aliases else "champion"
+    passed = "challenger" if "champion" in aliases else "champion"
+    alias = passed if trained.gate.passed else "refused"
     client.set_registered_model_alias(bundle.name, alias, version)
     return str(version), alias, digest
 
@@ -74,6 +76,15 @@ def _signature(bundle: Bundle, X: pd.DataFrame) -> Any:
     kinds = ["string" if outputs[name].dtype == "str" else "double" for name in outputs]
     columns = [ColSpec(kind, name) for kind, name in zip(kinds, outputs, strict=True)]
     return ModelSignature(Schema(inputs), Schema(columns))
+
+
+def champion_of(store: Store, name: str) -> Bundle | None:
+    """Load the champion of a name; None if it has none."""
+    with quiet():
+        found = store.client.search_registered_models(f"name = '{name}'")
+    if not found or "champion" not in found[0].aliases:
+        return None
+    return load_bundle(f"models:/{name}@champion", artifacts=store.folder)
 
 
 def load_bundle(source: str | Path, *, artifacts: str | Path = "artifacts") -> Bundle:
@@ -116,8 +127,16 @@ def load_bundle(source: str | Path, *, artifacts: str | Path = "artifacts") -> B
                 logged.artifact_location, tracking_uri=store.uri
             )
         except MlflowException as error:
-            raise ModelError(f"{source}: no such model in the registry; train first") from error
+            raise ModelError(f"{source}: {_absent(store, name, version)}") from error
     return Bundle.load(Path(folder) / "artifacts" / "bundle", version=str(found.version))
+
+
+def _absent(store: Store, name: str, version: str) -> str:
+    """Say why there is no such version, and what to do."""
+    found = store.client.search_registered_models(f"name = '{name}'")
+    if version == "@champion" and found and "refused" in found[0].aliases:
+        return "no version has passed the promotion gate; the report says why"
+    return "no such model in the registry; train first"
 
 
 def _parse_model_uri(uri: str) -> tuple[str, str]:

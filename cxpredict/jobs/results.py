@@ -13,6 +13,7 @@ from cxpredict.data.log import CustomerLog
 from cxpredict.drivers.contributions import Drivers
 from cxpredict.features.audit import LeakAudit
 from cxpredict.jobs.bundle import Bundle
+from cxpredict.jobs.gate import GateDecision
 from cxpredict.value.nps.response import ResponseWeights
 from cxpredict.value.rox.estimate import RoxEstimate
 
@@ -43,8 +44,10 @@ class TrainedModel:
         SHAP contributions on test rows.
     notes : tuple of str
         What a reader must know to judge the figures.
+    gate : GateDecision
+        Whether the version may be promoted, and why.
     alias : str
-        Alias in the registry: champion or challenger.
+        Alias in the registry: champion, challenger or refused.
     run_id : str
         Its MLflow run, nested in the run of the configuration.
     at_risk : DataFrame
@@ -61,6 +64,7 @@ class TrainedModel:
     dropped: tuple[str, ...]
     drivers: Drivers
     notes: tuple[str, ...]
+    gate: GateDecision = field(default_factory=lambda: GateDecision(()))
     alias: str = ""
     run_id: str = ""
     at_risk: pd.DataFrame = field(default_factory=pd.DataFrame)

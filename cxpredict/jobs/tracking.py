@@ -16,8 +16,10 @@ import pandas as pd
 if TYPE_CHECKING:
     from cxpredict.config import Config
     from cxpredict.data.log import CustomerLog
+    from cxpredict.jobs.gate import GateDecision
     from cxpredict.jobs.results import Experience, TrainedModel
 
+_LONGEST_TAG = 4_000
 HEADLINES = ("roc_auc", "log_loss", "ece")
 _QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -136,7 +138,8 @@ def log_model(model: TrainedModel, parts: Mapping[str, tuple[pd.DataFrame, pd.Se
 
     settings = model.bundle.problem.settings.model_dump(exclude_none=True)
     mlflow.log_params({**settings, "features": len(model.bundle.model.feature_names_in_)})
-    mlflow.set_tags({"kind": model.bundle.kind, "mlflow.note.content": describe(model)})
+    tags = {"kind": model.bundle.kind, "mlflow.note.content": describe(model)}
+    mlflow.set_tags({**tags, **gate_tags(model.gate)})
     for context, (X, y) in parts.items():
         _dataset(X, y, context=context)
     _metrics(model.metrics)
@@ -146,10 +149,17 @@ def log_model(model: TrainedModel, parts: Mapping[str, tuple[pd.DataFrame, pd.Se
             "periods": model.periods.astype({"as_of": "str"}),
             "calibration": model.calibration,
             "leak audit": model.audit.table,
+            "promotion gate": model.gate.table(),
             "drivers": model.drivers.table,
         }
     )
     mlflow.log_dict(model.bundle.card, "model_card.json")
+
+
+def gate_tags(gate: GateDecision) -> dict[str, str]:
+    """Give the tags that record a decision of the gate."""
+    reason = "; ".join(gate.refusals)[:_LONGEST_TAG]
+    return {"gate": "passed"} if gate.passed else {"gate": "refused", "gate.reason": reason}
 
 
 def describe(model: TrainedModel) -> str:

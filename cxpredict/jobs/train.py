@@ -18,11 +18,13 @@ from cxpredict.features.build import build_features
 from cxpredict.features.origin import Origin
 from cxpredict.features.problem import ChurnProblem, SatisfactionProblem
 from cxpredict.jobs.bundle import Bundle, Problem
-from cxpredict.jobs.evidence import Rows, judge, notes_on
+from cxpredict.jobs.evidence import judge, notes_on
 from cxpredict.jobs.experience import measure_experience
+from cxpredict.jobs.promotion import check_segments, decide
 from cxpredict.jobs.records import open_records
 from cxpredict.jobs.registry import register
 from cxpredict.jobs.results import TrainedModel, TrainingRun
+from cxpredict.jobs.rows import Rows, outcome_of, weights_of
 from cxpredict.jobs.score import score_customers
 from cxpredict.jobs.tracking import Store, log_model, log_outcome, log_run, tracked
 from cxpredict.models.churn import ChurnModel
@@ -47,8 +49,9 @@ def train(config: str | Path | Config, *, progress: Progress | None = None) -> T
     Returns
     -------
     TrainingRun
-        With one registered model per problem: alias ``champion`` if the name has none yet,
-        else ``challenger``.
+        With one registered model per problem. A version that the promotion gate refuses has the
+        alias ``refused``; one that passes is ``champion`` if the name has none yet, else
+        ``challenger``.
 
     Raises
     ------
@@ -119,6 +122,8 @@ def _train_one(
     notes = (*notes_on(config, train_rows, test_rows, audit, dropped), *left_out)
     accepted = {n: r for n, r in config.audit.accept.items() if n in audit.high}
     trained = judge(bundle, train_rows, test_rows, audit, dropped, accepted, notes)
+    say(f"{name}: asking the promotion gate")
+    trained = decide(config, store, log, trained, test_rows)
     say(f"{name}: registering, scoring the customers of today")
     return _register(config, store, log, trained, {"training": train_rows, "test": test_rows})
 
@@ -139,9 +144,10 @@ def _build(
         X = build_features(log, index, aggregates=aggregates, exclude=problem.label_columns)
         _check_known("features.exclude", excluded, X.columns)
         _check_known("audit.accept", config.audit.accept, X.columns)
+        check_segments(config.gate.segments, X, log)
         X = X.drop(columns=list(excluded))
         y = problem.labels(log, index)
-        parts.append(Rows(X, y, _outcome(problem, y), _weights(log, index)))
+        parts.append(Rows(X, y, outcome_of(problem, y), weights_of(log, index)))
     varying = [name for name in parts[0].X if parts[0].X[name].nunique(dropna=False) > 1]
     return aggregates, parts[0].select(varying), parts[1].select(varying)
 
@@ -193,13 +199,6 @@ def _today(config: Config, log: CustomerLog) -> pd.Timestamp:
     return log.span[1].floor("D") + pd.Timedelta(days=1)
 
 
-def _outcome(problem: Problem, y: pd.Series) -> pd.Series:
-    """Give churn as it is, a score as 1 when it is low."""
-    if isinstance(problem, ChurnProblem):
-        return y
-    return (y <= problem.settings.low_at_most).astype("float64")
-
-
 def _check_size(title: str, outcome: pd.Series) -> None:
     rarer = int(min(outcome.sum(), (1 - outcome).sum()))
     if len(outcome) < FEWEST_ROWS or rarer < FEWEST_CHURNERS:
@@ -215,16 +214,6 @@ def _dropped(config: Config, audit: LeakAudit) -> tuple[str, ...]:
     if config.audit.on_leak == "stop":
         audit.raise_if_leaking(accepted)
     return tuple(name for name in audit.high if name not in accepted)
-
-
-def _weights(log: CustomerLog, index: pd.MultiIndex) -> pd.Series | None:
-    """Look up the sampling weights of customers; nothing where all count alike."""
-    weights = log.customers.select("customer_id", "weight").to_pandas()
-    if weights["weight"].nunique() <= 1:
-        return None
-    by_customer = weights.set_index("customer_id")["weight"]
-    values = by_customer.reindex(index.get_level_values("customer_id")).fillna(1.0)
-    return pd.Series(values.to_numpy(), index=index)
 
 
 def _model(config: Config, problem: Problem) -> ChurnModel | SatisfactionModel:

@@ -12,6 +12,7 @@ import pandas as pd
 from cxpredict.data.log import CustomerLog
 from cxpredict.drivers.wording import describe_feature
 from cxpredict.jobs.bundle import PACKAGES
+from cxpredict.jobs.gate import GateDecision
 from cxpredict.jobs.results import Experience, TrainedModel
 from cxpredict.report.wording import Outcome, count, decimal, percent
 from cxpredict.value.nps.response import ResponseWeights
@@ -88,6 +89,33 @@ def _meaning(metric: str, words: Outcome, base: float) -> tuple[str, str, str]:
             "Mean squared distance between probability and what happened; smaller is better. "
             f"Giving everyone the average rate costs {decimal(base * (1 - base))}.",
         ),
+        "log_loss_skill": (
+            "Log loss saved",
+            "percent",
+            "Share of the log loss of giving everyone the average rate that the model saves; 0% is "
+            "no better than the average rate, below 0% worse.",
+        ),
+        "brier_reliability": (
+            "Brier score: reliability",
+            "fine",
+            "Part that comes from probabilities that are too high or too low; 0 is right.",
+        ),
+        "brier_resolution": (
+            "Brier score: resolution",
+            "fine",
+            "Part that telling customers apart takes off; more is better.",
+        ),
+        "brier_uncertainty": (
+            "Brier score: uncertainty",
+            "fine",
+            "What giving everyone the average rate of those tested costs.",
+        ),
+        "brier_within_bins": (
+            "Brier score: within groups",
+            "fine",
+            "Remainder from predictions that differ within a group. The score is reliability − "
+            "resolution + uncertainty + this.",
+        ),
         "ece": (
             "Calibration error (ECE)",
             "percent",
@@ -104,18 +132,7 @@ def _meaning(metric: str, words: Outcome, base: float) -> tuple[str, str, str]:
             "coarse",
             "0 is right; below 0 the model expected more than happened, above 0 fewer (log-odds).",
         ),
-        "lift_at_10pct": (
-            "Lift among the riskiest tenth",
-            "coarse",
-            f"How many times more frequent the {words.people} are among the tenth with the "
-            "highest risk than among all.",
-        ),
-        "capture_at_10pct": (
-            "Found among the riskiest tenth",
-            "percent",
-            f"Share of all {words.people} who are among the tenth with the highest risk; a random "
-            "tenth holds 10%.",
-        ),
+        **_list_meanings(words),
         "base_rate": ("What happened", "percent", f"Share of {words.people} among those tested."),
         "mean_prediction": (
             "What was predicted",
@@ -147,6 +164,28 @@ def _meaning(metric: str, words: Outcome, base: float) -> tuple[str, str, str]:
         ),
     }
     return table.get(metric, (metric.replace("_", " "), "fine", ""))
+
+
+_TOP = {"1pct": "hundredth", "5pct": "twentieth", "10pct": "tenth", "20pct": "fifth"}
+
+
+def _list_meanings(words: Outcome) -> dict[str, tuple[str, str, str]]:
+    """Name lift and capture at each length of the list."""
+    found = {}
+    for share, top in _TOP.items():
+        found[f"lift_at_{share}"] = (
+            f"Lift among the riskiest {top}",
+            "coarse",
+            f"How many times more frequent the {words.people} are among the {top} with the "
+            "highest risk than among all.",
+        )
+        found[f"capture_at_{share}"] = (
+            f"Found among the riskiest {top}",
+            "percent",
+            f"Share of all {words.people} who are among the {top} with the highest risk; a random "
+            f"{top} holds {share.removesuffix('pct')}%.",
+        )
+    return found
 
 
 def row_weights(log: CustomerLog, index: pd.Index) -> pd.Series:
@@ -255,6 +294,21 @@ def model_card(model: TrainedModel) -> list[tuple[str, str]]:
         ("Findings of the leak audit", count(card["audit findings"])),
         ("Packages", ", ".join(f"{package} {version(package)}" for package in PACKAGES)),
         ("MLflow run", model.run_id or "none"),
+    ]
+
+
+def gate_rows(gate: GateDecision) -> list[dict[str, str]]:
+    """List the checks of the promotion gate in words."""
+    answers = {True: "yes", False: "no", None: "does not apply"}
+    return [
+        {
+            "check": check.check,
+            "value": decimal(check.value, 3),
+            "bound": check.bound,
+            "holds": answers[check.holds],
+            "reason": check.reason,
+        }
+        for check in gate.checks
     ]
 
 

@@ -109,6 +109,9 @@ def _model_view(
         "trust": business.trust(model, words),
         "measures": evidence.measures(model, words),
         "tested": len(model.outcome),
+        "gate": evidence.gate_rows(model.gate),
+        "passed": model.gate.passed,
+        "alias": model.alias,
         "groups": {
             what: rows.rename(columns={what: "name"}).to_dict("records")
             for what, rows in groups.items()

@@ -35,6 +35,66 @@ def test_hand_computed():
     assert value(table, "lift_at_10pct") == pytest.approx(2.5)
 
 
+def test_lift_capture_and_capacity_by_hand():
+    # 20 rows, events at the places 1, 2, 4 and 11 of the list.
+    y = np.zeros(20)
+    y[[0, 1, 3, 10]] = 1
+    p = np.linspace(0.95, 0.05, 20)
+    table = evaluate(y, p, capacity=3, n_bootstrap=20)
+    # a hundredth is a fifth of the first row: .2 of one of four events
+    for share, captured in [(1, 0.2 / 4), (5, 1 / 4), (10, 2 / 4), (20, 3 / 4)]:
+        assert value(table, f"capture_at_{share}pct") == pytest.approx(captured)
+        assert value(table, f"lift_at_{share}pct") == pytest.approx(captured / (share / 100))
+    assert value(table, "precision_at_capacity") == pytest.approx(2 / 3)
+    everyone = evaluate(y, p, capacity=500, n_bootstrap=2)
+    assert value(everyone, "precision_at_capacity") == pytest.approx(4 / 20)
+
+
+def test_ties_at_the_edge_of_the_capacity_count_in_proportion():
+    # One row above, three rows tied of which one is an event: 2 places hold 1 + 1/3 events.
+    table = evaluate([1, 1, 0, 0, 0], [0.9, 0.5, 0.5, 0.5, 0.1], capacity=2, n_bootstrap=20)
+    assert value(table, "precision_at_capacity") == pytest.approx((1 + 1 / 3) / 2)
+
+
+def test_brier_parts_by_hand():
+    # Two predictions, 100 rows each: .2 (30 events) and .6 (55 events); base rate .425.
+    y = np.r_[np.ones(30), np.zeros(70), np.ones(55), np.zeros(45)]
+    table = evaluate(y, np.repeat([0.2, 0.6], 100), n_bootstrap=20)
+    assert value(table, "brier_reliability") == pytest.approx((0.10**2 + 0.05**2) / 2)
+    assert value(table, "brier_resolution") == pytest.approx(0.125**2)
+    assert value(table, "brier_uncertainty") == pytest.approx(0.425 * 0.575)
+    assert value(table, "brier_within_bins") == pytest.approx(0, abs=1e-12)
+
+
+def test_brier_parts_add_up_and_the_fourth_is_what_stephenson_says():
+    rng = np.random.default_rng(5)
+    n = 1500  # distinct predictions, weights 1: bins are 15 hundreds by rank
+    p = np.sort(rng.beta(1, 3, n))
+    y = (rng.random(n) < p).astype(float)
+    table = evaluate(y, p, n_bootstrap=2)
+    parts = ("reliability", "resolution", "uncertainty", "within_bins")
+    rel, res, unc, within = (value(table, f"brier_{part}") for part in parts)
+    assert value(table, "brier") == pytest.approx(rel - res + unc + within, abs=1e-12)
+    bins_p, bins_y = p.reshape(15, 100), y.reshape(15, 100)
+    dp, dy = (b - b.mean(axis=1, keepdims=True) for b in (bins_p, bins_y))
+    assert within == pytest.approx((dp**2).mean() - 2 * (dp * dy).mean(), abs=1e-12)
+    gap = bins_p.mean(axis=1) - bins_y.mean(axis=1)
+    assert rel == pytest.approx((gap**2).mean(), abs=1e-12)
+
+
+def test_skill_is_zero_for_the_base_rate():
+    y = np.r_[np.ones(25), np.zeros(75)]
+    table = evaluate(y, np.full(100, 0.25), n_bootstrap=20)
+    assert value(table, "log_loss_skill") == pytest.approx(0, abs=1e-12)
+    assert value(table, "roc_auc") == 0.5
+
+
+@pytest.mark.parametrize("capacity", [0, -1, 2.5, True, "all"])
+def test_a_capacity_is_a_whole_number_of_rows(sample, capacity):
+    with pytest.raises(ModelError, match="capacity: expected a whole number"):
+        evaluate(*sample, capacity=capacity)
+
+
 def test_ece_by_hand():
     # Two predictions, 100 rows each: gaps |.30 − .2| and |.55 − .6|, weighted by one half.
     y = np.r_[np.ones(30), np.zeros(70), np.ones(55), np.zeros(45)]
@@ -66,6 +126,20 @@ def test_calibration_slope_and_intercept_find_the_distortion():
     assert value(over, "calibration_slope") == pytest.approx(0.5, abs=0.02)
     shifted = evaluate(y, expit(margin - 0.7), n_bootstrap=20)
     assert value(shifted, "calibration_intercept") == pytest.approx(0.7, abs=0.04)
+
+
+def test_the_slope_is_found_far_from_one():
+    """A rate three times as high as predicted and almost no ranking: bare Newton steps cycle."""
+    rng = np.random.default_rng(8)
+    x = rng.normal(-2.6, 0.8, 1200)
+    y = rng.random(1200) < expit(0.15 * x - 0.45)
+    row = evaluate(y, expit(x)).set_index("metric").loc["calibration_slope"]
+    oracle = LogisticRegression(C=np.inf, tol=1e-10).fit(x[:, None], y).coef_[0, 0]
+    assert row["estimate"] == pytest.approx(oracle, abs=1e-4)
+    assert row["low"] < row["estimate"] < row["high"]
+    assert row["high"] - row["low"] == pytest.approx(
+        2 * 1.96 * 0.079, rel=0.25
+    )  # 1/√(1200·.21·.64)
 
 
 def test_row_order_and_duplicated_weights_do_not_matter(sample):

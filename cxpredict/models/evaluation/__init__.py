@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import ndtri
 
-from cxpredict.errors import ModelError
-from cxpredict.models.calibration.logistic import recalibration
 from cxpredict.models.evaluation import inputs, metrics
-from cxpredict.models.resampling import bootstrap_counts
+from cxpredict.models.evaluation.comparison import compare
+from cxpredict.models.evaluation.intervals import BinaryMeasure, Bootstrap, Sample, largest
+from cxpredict.models.evaluation.reliability import calibration_table
+from cxpredict.models.evaluation.segments import divide, of_each_division
 from cxpredict.models.scale import score_codes
 
-__all__ = ["calibration_table", "evaluate", "evaluate_scores"]
+__all__ = ["calibration_table", "compare", "evaluate", "evaluate_scores"]
 
 Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.intp]
-_CELLS_PER_BLOCK = 200_000
 
 
 def evaluate(
     y: Any,
     p: Any,
     *,
+    by: Any = None,
+    min_segment: int = 30,
+    capacity: int | None = None,
     groups: Any = None,
     weights: Any = None,
     level: float = 0.95,
@@ -41,6 +42,14 @@ def evaluate(
         Outcome: booleans, 0/1, or any two labels of which the larger is the event.
     p : array-like of shape (n,)
         Predicted probability of the event, in [0, 1].
+    by : Series, array-like, DataFrame or mapping, optional
+        Segment of each row, or several columns of segments, each with at most 50 values; gaps
+        are the segment ``(missing)``.
+    min_segment : int, default 30
+        Customers with the event, and customers without it, that a segment needs before it may be
+        called the worst. Smaller ones are shown with `compared` False.
+    capacity : int, optional
+        Number of these rows that can be contacted; adds precision_at_capacity.
     groups : array-like of shape (n,), optional
         Customer of each row; default is the index level ``customer_id`` of y or p, else each
         row is a customer of its own.
@@ -56,52 +65,113 @@ def evaluate(
     Returns
     -------
     DataFrame
-        Columns metric, estimate, low, high. Metrics: roc_auc, average_precision, log_loss,
-        brier, ece (expected calibration error, 15 bins of equal mass), calibration_slope (1 is
-        right, below 1 overconfident), calibration_intercept (at slope 1; 0 is right, in
-        log-odds), lift_at_10pct, capture_at_10pct (share of events among the tenth of rows with
-        the highest p), base_rate, mean_prediction.
+        Columns metric, estimate, low, high. Metrics: roc_auc; average_precision; log_loss;
+        log_loss_skill (share of the base rate's log loss that is saved: 0 is no better than the
+        base rate, 1 perfect); brier and its parts brier_reliability, brier_resolution,
+        brier_uncertainty, brier_within_bins; ece (expected calibration error, 15 bins of equal
+        mass); calibration_slope (1 is right, below 1 overconfident); calibration_intercept (at
+        slope 1; 0 is right, in log-odds); lift_at_… and capture_at_… 1, 5, 10 and 20pct (capture
+        is the share of events among so many of the rows, highest p first; lift is capture ÷ that
+        share); base_rate; mean_prediction; precision_at_capacity (share of events among the
+        `capacity` rows with the highest p).
+
+        With `by` further columns in front: kind, by, segment, customers, events (customers with
+        the event), compared. kind is ``whole``; ``segment``; and for roc_auc, log_loss_skill,
+        calibration_slope and calibration_intercept, which can be compared between segments of
+        different size and base rate, ``worst`` (the segment with the worst value) and ``gap`` (by
+        how much it is worse than the whole, positive is worse; of slope and intercept the
+        distances to 1 and 0 count).
 
     Raises
     ------
     ModelError
         Lengths or indexes differ, p is outside [0, 1] or missing, the outcome does not have
-        exactly two labels, or there are fewer than two customers.
+        exactly two labels, there are fewer than two customers, a column of segments has more
+        than 50 values, or the capacity is no whole number from 1 on.
 
     Notes
     -----
     Intervals are percentiles over bootstrap samples of customers; draws without both outcomes
     are left out. A sample from the sample has more noise than the sample itself, which shifts
-    the calibration error upwards: its draws are re-centred at the estimate. Equal predictions
-    count as tied: row order never matters.
+    the calibration error and the parts of the Brier score: their draws are re-centred at the
+    estimate. Equal predictions count as tied: row order never matters.
+
+    Brier score = reliability − resolution + uncertainty + within bins, over the bins of ece, with
+    nₖ rows, mean prediction p̄ₖ and event rate ōₖ in bin k and ō in all: Σnₖ(p̄ₖ − ōₖ)²/n (0 is
+    right), Σnₖ(ōₖ − ō)²/n (more is better), ō(1 − ō), and what predictions that differ within a
+    bin add: Σₖᵢ(pₖᵢ − p̄ₖ)²/n − 2Σₖᵢ(pₖᵢ − p̄ₖ)(oₖᵢ − ōₖ)/n. Murphy's three parts add up only where
+    predictions are equal within each bin; the fourth closes the sum exactly. Rows have their
+    weights.
+
+    A capacity is a number of rows of this table; in a bootstrap sample, and with weights, it is
+    the same share of the mass, and rows tied at its edge count in proportion.
+
+    The interval of a ``gap`` is that of the largest gap over all compared segments, from
+    simultaneous bands: it knows that the segment was chosen. The interval of the ``worst`` value
+    does not. A segment may fall short of the whole in roc_auc although every segment is ranked
+    equally well: the whole also ranks across segments.
 
     References
     ----------
+    Murphy (1973), A new vector partition of the probability score.
+    Stephenson, Coelho, Jolliffe (2008), Two extra components in the Brier score decomposition.
     Van Calster et al. (2019), Calibration: the Achilles heel of predictive analytics.
     Field, Welsh (2007), Bootstrapping clustered data.
 
     Examples
     --------
     >>> y, p = [0, 0, 1, 0, 1, 1], [0.1, 0.2, 0.3, 0.4, 0.8, 0.9]
-    >>> table = evaluate(y, p).set_index("metric")
+    >>> table = evaluate(y, p, capacity=2).set_index("metric")
     >>> round(float(table.loc["roc_auc", "estimate"]), 4)   # 8 of 9 pairs in the right order
     0.8889
+    >>> float(table.loc["precision_at_capacity", "estimate"])
+    1.0
     """
     probability = inputs.probabilities(p)
     event = inputs.events(y)
-    weight, customer = inputs.aligned(y, p, len(event), len(probability), groups, weights)
-    distinct, cell = np.unique(probability, return_inverse=True)
+    labelled = {"by": by} if isinstance(by, pd.Series | pd.DataFrame) else {}
+    weight, customer = inputs.aligned(groups, weights, y=y, p=p, **labelled)
+    setting = Bootstrap(weight, customer, level, n_bootstrap, random_state)
+    share = inputs.capacity_share(capacity, len(event))
+    if by is None:
+        measure = BinaryMeasure(event, probability, weight, capacity=share)
+        return pd.DataFrame(_rows(setting.run({"all": measure})["all"], level))
+    segments = divide(by, event, setting, fewest=min_segment)
+    samples = setting.run(
+        {
+            place: BinaryMeasure(event, probability, weight, segment.rows, None if place else share)
+            for place, segment in enumerate(segments)
+        }
+    )
+    rows = [
+        {**segment.facts("segment" if place else "whole"), **row}
+        for place, segment in enumerate(segments)
+        for row in _rows(samples[place], level)
+    ]
+    for places in of_each_division(segments):
+        for name in metrics.COMPARABLE:
+            gaps = [samples[place][name].loss - samples[0][name].loss for place in places]
+            chosen, gap, low, high = largest(gaps, level)
+            worst = segments[places[chosen]]
+            (own,) = _rows({name: samples[places[chosen]][name]}, level)
+            rows.append({**worst.facts("worst"), **own})
+            ends = {"estimate": gap, "low": low, "high": high}
+            rows.append({**worst.facts("gap"), "metric": name, **ends})
+    return pd.DataFrame(rows)
 
-    def cells(mass: Floats) -> tuple[Floats, Floats]:
-        return _sums(cell, mass * event, len(distinct)), _sums(cell, mass, len(distinct))
 
-    def measure(mass: Floats) -> dict[str, Floats]:
-        return metrics.binary(distinct, *cells(mass), bins=bins, start=start)
-
-    bins = metrics.equal_mass_bins(cell, weight, 15)
-    identity = np.array([0.0, 0.0, 1.0])
-    start = recalibration(distinct, *cells(weight[None, :]), identity)[0]
-    return _table(measure, weight, customer, len(distinct), level, n_bootstrap, random_state)
+def _rows(samples: dict[str, Sample], level: float) -> list[dict[str, Any]]:
+    """Give metric, estimate, low, high of every sample."""
+    return [
+        dict(
+            zip(
+                ("metric", "estimate", "low", "high"),
+                (name, sample.estimate, *sample.interval(level)),
+                strict=True,
+            )
+        )
+        for name, sample in samples.items()
+    ]
 
 
 def evaluate_scores(
@@ -157,110 +227,11 @@ def evaluate_scores(
     scale = np.asarray(levels, dtype=np.float64)
     share = inputs.distributions(proba, len(scale))
     code = score_codes(inputs.floats(y, "y"), scale)
-    weight, customer = inputs.aligned(y, proba, len(code), len(share), groups, weights)
+    weight, customer = inputs.aligned(groups, weights, y=y, proba=proba)
     losses = metrics.score_losses(code, share, scale)
 
     def measure(mass: Floats) -> dict[str, Floats]:
         return {name: mass @ loss / mass.sum(axis=-1) for name, loss in losses.items()}
 
-    return _table(measure, weight, customer, len(code), level, n_bootstrap, random_state)
-
-
-def calibration_table(
-    y: Any, p: Any, *, n_bins: int = 10, weights: Any = None, level: float = 0.95
-) -> pd.DataFrame:
-    """Compare predicted with observed rates in bins of equal mass.
-
-    Parameters
-    ----------
-    y, p, weights
-        As in `evaluate`.
-    n_bins : int, default 10
-        Number of bins; equal predictions stay in one bin, so that there may be fewer.
-    level : float, default .95
-        Confidence level of the interval of the observed rate.
-
-    Returns
-    -------
-    DataFrame
-        Columns bin (1, 2, … by rising prediction), n (rows), mean_predicted, observed, low,
-        high (Wilson interval with the effective number of rows).
-
-    Raises
-    ------
-    ModelError
-        As in `evaluate`.
-
-    References
-    ----------
-    Wilson (1927), Probable inference, the law of succession, and statistical inference.
-
-    Examples
-    --------
-    >>> table = calibration_table([0, 1, 1, 1], [0.2, 0.2, 0.9, 0.9], n_bins=2)
-    >>> table[["n", "mean_predicted", "observed"]].values.tolist()
-    [[2.0, 0.2, 0.5], [2.0, 0.9, 1.0]]
-    """
-    probability = inputs.probabilities(p)
-    event = inputs.events(y)
-    weight, _ = inputs.aligned(y, p, len(event), len(probability), None, weights)
-    _, cell = np.unique(probability, return_inverse=True)
-    bins = metrics.equal_mass_bins(cell, weight, n_bins)
-    _, row_bin = np.unique(bins[cell], return_inverse=True)
-    total = np.bincount(row_bin, weight)
-    observed = np.bincount(row_bin, weight * event) / total
-    effective = total**2 / np.bincount(row_bin, weight**2)
-    z2 = float(ndtri((1.0 + level) / 2.0)) ** 2
-    centre = (observed + z2 / (2 * effective)) / (1 + z2 / effective)
-    variance = observed * (1 - observed) / effective + z2 / (4 * effective**2)
-    half = np.sqrt(z2 * variance) / (1 + z2 / effective)
-    return pd.DataFrame(
-        {
-            "bin": np.arange(1, len(total) + 1),
-            "n": np.bincount(row_bin),
-            "mean_predicted": np.bincount(row_bin, weight * probability) / total,
-            "observed": observed,
-            "low": np.clip(centre - half, 0.0, observed),
-            "high": np.clip(centre + half, observed, 1.0),
-        }
-    )
-
-
-def _table(
-    measure: Callable[[Floats], dict[str, Floats]],
-    weight: Floats,
-    customer: Ints,
-    n_cells: int,
-    level: float,
-    n_bootstrap: int,
-    random_state: int,
-) -> pd.DataFrame:
-    """Estimate on all rows; intervals from blocks of bootstrap samples."""
-    if not 0.0 < level < 1.0:
-        raise ModelError(f"level must be between 0 and 1, for example .95; got {level}.")
-    if len(np.unique(customer)) < 2:
-        raise ModelError("An interval needs at least 2 customers; there is 1.")
-    estimate = measure(weight[None, :])
-    counts = bootstrap_counts(
-        customer, n_draws=n_bootstrap, rng=np.random.default_rng(random_state)
-    )
-    block = max(1, _CELLS_PER_BLOCK // max(n_cells, len(weight)))
-    draws: dict[str, list[Floats]] = {name: [] for name in estimate}
-    for start in range(0, n_bootstrap, block):
-        mass = np.array([next(counts) for _ in range(min(block, n_bootstrap - start))])
-        for name, values in measure(mass * weight).items():
-            draws[name].append(values)
-    tails = [(1.0 - level) / 2.0, (1.0 + level) / 2.0]
-    rows = []
-    for name, value in estimate.items():
-        drawn = np.concatenate(draws[name])
-        drawn = drawn[np.isfinite(drawn)]
-        if name == "ece" and len(drawn):
-            drawn = np.maximum(drawn - drawn.mean() + value[0], 0.0)
-        low, high = np.quantile(drawn, tails) if len(drawn) else (np.nan, np.nan)
-        rows.append((name, float(value[0]), float(low), float(high)))
-    return pd.DataFrame(rows, columns=["metric", "estimate", "low", "high"])
-
-
-def _sums(cell: Ints, mass: Floats, n_cells: int) -> Floats:
-    return np.array([np.bincount(cell, row, minlength=n_cells) for row in mass])
+    setting = Bootstrap(weight, customer, level, n_bootstrap, random_state)
+    return pd.DataFrame(_rows(setting.run({"all": measure})["all"], level))

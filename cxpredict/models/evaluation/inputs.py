@@ -11,29 +11,30 @@ import pandas as pd
 from cxpredict.errors import ModelError
 from cxpredict.models.resampling import customer_groups
 
-__all__ = ["aligned", "distributions", "events", "floats", "probabilities"]
+__all__ = ["aligned", "capacity_share", "distributions", "events", "floats", "probabilities"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
 
 
-def aligned(
-    y: Any, p: Any, n: int, n_predictions: int, groups: Any, weights: Any
-) -> tuple[Floats, Ints]:
-    """Check lengths and indexes; return weights and customers of the rows."""
-    if n != n_predictions:
-        raise ModelError(f"y has {n:,} rows and p {n_predictions:,}; they must be the same rows.")
+def aligned(groups: Any, weights: Any, **tables: Any) -> tuple[Floats, Ints]:
+    """Check lengths and indexes of the tables; return weights and customers of their rows."""
+    sizes = {name: len(table) for name, table in tables.items()}
+    first, n = next(iter(sizes.items()))
+    for name, size in sizes.items():
+        if size != n:
+            raise ModelError(
+                f"{first} has {n:,} rows and {name} {size:,}; they must be the same rows."
+            )
     if n == 0:
         raise ModelError("There are 0 rows to evaluate.")
-    labelled = [
-        table.index
-        for table in (y, p, weights, groups)
-        if isinstance(table, pd.Series | pd.DataFrame)
-    ]
-    if any(not index.equals(labelled[0]) for index in labelled[1:]):
+    given = {**tables, "weights": weights, "groups": groups}
+    labelled = {k: t.index for k, t in given.items() if isinstance(t, pd.Series | pd.DataFrame)}
+    indexes = list(labelled.values())
+    if any(not index.equals(indexes[0]) for index in indexes[1:]):
         raise ModelError(
-            "y, p, weights and groups must have the same index in the same order; "
-            "align them with .loc[y.index]."
+            f"{', '.join(labelled)} must have the same index in the same order; align them with "
+            f".loc[{next(iter(labelled))}.index]."
         )
     weight = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
     bad = int((~np.isfinite(weight) | (weight < 0)).sum())
@@ -43,11 +44,24 @@ def aligned(
             f"{weight.shape} with {bad:,} bad values."
         )
     if groups is None:
-        return weight, customer_groups(y, p, n_rows=n)
+        return weight, customer_groups(*tables.values(), n_rows=n)
     if len(groups) != n:
         raise ModelError(f"groups has {len(groups):,} rows and y {n:,}.")
     codes, _ = pd.factorize(np.asarray(groups), use_na_sentinel=False)
     return weight, np.asarray(codes, dtype=np.intp)
+
+
+def capacity_share(capacity: Any, n: int) -> float | None:
+    """Return the share of n rows that a capacity covers, at most 1; None without a capacity."""
+    if capacity is None:
+        return None
+    whole = isinstance(capacity, int | np.integer) and not isinstance(capacity, bool)
+    if not whole or capacity < 1:
+        raise ModelError(
+            f"capacity: expected a whole number of rows from 1 on, got {capacity!r}; leave it out "
+            "if there is no limit."
+        )
+    return min(1.0, float(capacity) / n)
 
 
 def probabilities(p: Any) -> Floats:

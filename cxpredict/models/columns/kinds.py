@@ -56,9 +56,9 @@ def unfit_category(values: pd.Series) -> str:
         return ""
     known = values.dropna()
     levels = pd.Series(known.unique(), dtype=object)
-    if not declared and len(levels) > NUMERIC_TEXT_LEVELS:
-        if pd.to_numeric(levels, errors="coerce").notna().mean() >= 0.9:
-            return "holds numbers as text: convert it with pd.to_numeric(column, errors='coerce')"
+    undeclared = not declared and len(levels) > NUMERIC_TEXT_LEVELS
+    if undeclared and pd.to_numeric(levels, errors="coerce").notna().mean() >= 0.9:
+        return "holds numbers as text: convert it with pd.to_numeric(column, errors='coerce')"
     if len(levels) <= CERTAIN_LEVELS:
         return ""
     if len(levels) >= ID_SHARE * len(known):

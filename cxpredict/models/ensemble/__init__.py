@@ -348,9 +348,7 @@ def _refit(
     return Ensemble(
         encoding=encoding,
         boosters=tuple(lgb.Booster(model_str=text) for text in texts),
-        booster_weights=tuple(
-            float(weights[i]) * len(kept) / len(members) for _, i in members
-        ),
+        booster_weights=tuple(float(weights[i]) * len(kept) / len(members) for _, i in members),
         linear=linear,
         linear_weight=float(weights[-1]) if linear is not None else 0.0,
         offsets=tuple(offsets.tolist()),

@@ -44,7 +44,7 @@ class Cases:
     @property
     def n_steps(self) -> int:
         """Number of steps."""
-        return self.event.shape[1]
+        return int(self.event.shape[1])
 
     def asked(self, rows: Ints) -> tuple[Ints, Ints]:
         """Return position within `rows`, and step, of every answer that exists, by row."""

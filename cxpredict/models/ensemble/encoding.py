@@ -53,7 +53,7 @@ class Source:
     def apply(self, codes: Floats) -> Floats:
         """Encode codes of shape (n,) as numbers of shape (n, width)."""
         if self.kind == "one_hot":
-            return (codes[:, None] == np.arange(self.n_levels)).astype(np.float64)
+            return np.asarray(codes[:, None] == np.arange(self.n_levels), dtype=np.float64)
         if self.kind == "target":
             table = np.array([*self.means, self.unknown])
             known = np.where(np.isnan(codes), _GAP, codes).astype(np.intp) + 1

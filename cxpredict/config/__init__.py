@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from cxpredict.config.features import Days, FeatureSettings, Settings
+from cxpredict.config.features import CommentSettings, Days, FeatureSettings, Settings
 from cxpredict.config.reading import check_settings, nearest, read_yaml
 from cxpredict.errors import ConfigError
 
@@ -278,6 +278,7 @@ class Config(Settings):
     split: Split
     bands: RiskBands
     features: FeatureSettings = FeatureSettings()
+    comments: CommentSettings | None = None
     audit: AuditSettings = AuditSettings()
     engine: EngineSettings = EngineSettings()
     value: ValueSettings | None = None

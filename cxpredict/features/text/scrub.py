@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 
 from cxpredict.errors import DataError
 
+Replace = Callable[[list[str], re.Match[str]], str]
 KINDS = ("link", "email", "iban", "card", "phone", "account", "name")
 
 _LINK = re.compile(r"(?:https?://|\bwww\.)\S+", re.IGNORECASE)
@@ -132,7 +134,9 @@ def as_texts(comments: Iterable[Any]) -> pd.Series:
     """Give comments as a Series of text and missing values, or say that they are something else."""
     if isinstance(comments, str):
         raise DataError("comments: expected a column of texts, found one text; give a list")
-    series = comments if isinstance(comments, pd.Series) else pd.Series(list(comments), dtype=object)
+    series = (
+        comments if isinstance(comments, pd.Series) else pd.Series(list(comments), dtype=object)
+    )
     values = series.astype(object)
     strange = [type(v).__name__ for v in values if not isinstance(v, str) and not _missing(v)]
     if strange:
@@ -152,20 +156,20 @@ def _scrubbed(text: str) -> tuple[str, list[str]]:
     while True:  # a replacement may lay bare another: until nothing is found
         before = len(kinds)
         for pattern, replace in _RULES:
-            text = pattern.sub(lambda match, replace=replace: replace(match, kinds), text)
+            text = pattern.sub(partial(replace, kinds), text)
         if len(kinds) == before:
             return text, kinds
 
 
-def _put(kind: str) -> Callable[[re.Match[str], list[str]], str]:
-    def replace(match: re.Match[str], kinds: list[str]) -> str:
+def _put(kind: str) -> Replace:
+    def replace(kinds: list[str], match: re.Match[str]) -> str:
         kinds.append(kind)
         return f"[{kind}]"
 
     return replace
 
 
-def _iban(match: re.Match[str], kinds: list[str]) -> str:
+def _iban(kinds: list[str], match: re.Match[str]) -> str:
     """Replace the longest beginning whose check digits are right; words may follow a number."""
     text = match[0]
     ends = [len(text), *(i for i in range(len(text) - 1, 14, -1) if text[i] == " ")]
@@ -179,7 +183,7 @@ def _iban(match: re.Match[str], kinds: list[str]) -> str:
     return text
 
 
-def _cued(match: re.Match[str], kinds: list[str]) -> str:
+def _cued(kinds: list[str], match: re.Match[str]) -> str:
     cue, number = match[1], match[2]
     if _DATE.fullmatch(number) or _YEAR.fullmatch(number):
         return match[0]
@@ -187,17 +191,18 @@ def _cued(match: re.Match[str], kinds: list[str]) -> str:
     return f"{cue}[account]"
 
 
-def _numbers(match: re.Match[str], kinds: list[str]) -> str:
+def _numbers(kinds: list[str], match: re.Match[str]) -> str:
     run = match[0]
     digits = [int(c) for c in run if c.isdecimal()]
     whole = match.string
     if 13 <= len(digits) <= 19 and _luhn(digits):
         kind = "card"
-    elif len(digits) < 7 or any(p.fullmatch(run) for p in (_DATE, _AMOUNT, _YEARS)):
-        return run
-    elif _MONEY.search(whole, max(0, match.start() - 8), match.start()):
-        return run
-    elif _MONEY_AFTER.match(whole, match.end()) and not run.startswith("+"):
+    elif (
+        len(digits) < 7
+        or any(p.fullmatch(run) for p in (_DATE, _AMOUNT, _YEARS))
+        or _MONEY.search(whole, max(0, match.start() - 8), match.start())
+        or (_MONEY_AFTER.match(whole, match.end()) and not run.startswith("+"))
+    ):
         return run
     else:
         grouped = run.startswith("+") or len(digits) < len(run)
@@ -211,7 +216,7 @@ def _luhn(digits: list[int]) -> bool:
     return sum(doubled) % 10 == 0 and any(digits)
 
 
-def _code(match: re.Match[str], kinds: list[str]) -> str:
+def _code(kinds: list[str], match: re.Match[str]) -> str:
     code = match[0]
     if code.isdecimal():  # amounts and dates among plain numbers were judged before
         return code
@@ -219,7 +224,7 @@ def _code(match: re.Match[str], kinds: list[str]) -> str:
     return "[account]"
 
 
-def _named(match: re.Match[str], kinds: list[str]) -> str:
+def _named(kinds: list[str], match: re.Match[str]) -> str:
     title, words = match[1], re.split(r"(\s+)", match[2])
     shouting = title.rstrip(".").isupper() and len(title.rstrip(".")) > 1
     keep = 0
@@ -246,7 +251,7 @@ def _ends_sentence(word: str) -> bool:
     return word.endswith(".") and len(word) > 3
 
 
-_RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], list[str]], str]], ...] = (
+_RULES: tuple[tuple[re.Pattern[str], Replace], ...] = (
     (_LINK, _put("link")),
     (_EMAIL, _put("email")),
     (_IBAN, _iban),

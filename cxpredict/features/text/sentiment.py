@@ -47,8 +47,8 @@ class CommentSentiment(BaseEstimator):
     Notes
     -----
     No lexicon: what is bad news is learnt from the scores, so it works in any language of which
-    there are comments. Probabilities are calibrated by a logistic regression on out-of-fold margins.
-    They say what comments *of those who write and score* mean.
+    there are comments. Probabilities are calibrated on out-of-fold margins by a logistic
+    regression. They say what comments *of those who write and score* mean.
 
     Examples
     --------
@@ -197,9 +197,13 @@ class CommentSentiment(BaseEstimator):
 
     def _low(self, y: Iterable[Any], n: int) -> Floats:
         try:
-            score = np.array(pd.array(list(y), dtype="Float64").to_numpy(np.float64, na_value=np.nan))
+            score = np.array(
+                pd.array(list(y), dtype="Float64").to_numpy(np.float64, na_value=np.nan)
+            )
         except (TypeError, ValueError) as error:
-            raise DataError("scores: expected numbers or nothing; make the column numeric") from error
+            raise DataError(
+                "scores: expected numbers or nothing; make the column numeric"
+            ) from error
         _same_length(score, n, "scores")
         if self.low_at_most is not None:
             return np.where(np.isnan(score), np.nan, score <= self.low_at_most)

@@ -148,8 +148,8 @@ class CommentThemes(BaseEstimator):
         -------
         DataFrame of n rows
             `theme` (missing where it abstains), `confidence` (calibrated probability that the
-            likeliest theme is right; missing where the comment says nothing), `guess` (the likeliest
-            theme, for those who review).
+            likeliest theme is right; missing where the comment says nothing), `guess` (the
+            likeliest theme, for those who review).
         """
         check_is_fitted(self)
         comments = as_texts(X)
@@ -283,9 +283,7 @@ class CommentThemes(BaseEstimator):
             if not self.measured_:
                 row |= {"precision": float("nan"), "low": float("nan"), "high": float("nan")}
 
-    def _thresholds(
-        self, guess: Codes, confidence: Floats, right: npt.NDArray[np.bool_]
-    ) -> Floats:
+    def _thresholds(self, guess: Codes, confidence: Floats, right: npt.NDArray[np.bool_]) -> Floats:
         """Choose thresholds; without labels nothing is measured, and confidence itself decides."""
         k = len(self.themes_)
         if not self.measured_:

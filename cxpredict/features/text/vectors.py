@@ -67,7 +67,7 @@ class Vocabulary:
     @classmethod
     def learn(cls, texts: Sequence[str]) -> Self:
         """Take what at least two of the prepared comments hold."""
-        found = []
+        found: list[list[str]] = []
         for kind in _KINDS:
             counter = CountVectorizer(lowercase=False, min_df=FEWEST, max_features=MOST, **kind)
             try:
@@ -103,7 +103,7 @@ def weights(counts: Counts) -> list[Floats]:
     for block in counts:
         held = np.asarray((block > 0).sum(axis=0)).ravel()
         idf = np.log((1 + block.shape[0]) / (1 + held)) + 1
-        found.append(np.round(np.where(held >= FEWEST, idf, 0.0), 4))
+        found.append(np.round(np.where(held >= FEWEST, idf, 0.0), 4).astype(np.float64))
     return found
 
 

@@ -185,8 +185,8 @@ def _feedback_aggregates(table: ir.Table, windows: Sequence[int]) -> Iterator[Or
     if {"sentiment", "theme"} <= set(table.columns):  # comments that a CommentTagger has read
         about = partial(Origin, "feedback", touchpoint="advocacy")
         for days in windows:
-            yield about("mean", "sentiment", window_days=days)
-        yield about("last", "sentiment")
+            yield about("mean", "sentiment", label="sentiment of comments", window_days=days)
+        yield about("last", "sentiment", label="sentiment of comments")
         for theme in _levels(table, "theme"):
             yield about("count", filters=(("theme", theme),), window_days=windows[-1])
 

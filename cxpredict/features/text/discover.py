@@ -16,7 +16,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from cxpredict.errors import ConfigError, ModelError
 from cxpredict.features.text.answers import fold, is_answer
-from cxpredict.features.text.scrub import as_texts, scrub_text
+from cxpredict.features.text.scrub import KINDS, as_texts, scrub_text
 
 Floats = npt.NDArray[np.float64]
 FEWEST_COMMENTS = 20
@@ -28,6 +28,7 @@ LEAST = 0.1
 
 _COMMON = 0.5
 _SHORT = 3
+_PLACEHOLDER = re.compile(rf"\[(?:{'|'.join(KINDS)})\]")
 _FILLER_WORDS = """
 the and for that this with was were are you your have has had not but they them their our from been
 would will can could there here what when which who just very more than then also only about into

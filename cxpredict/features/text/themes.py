@@ -8,8 +8,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import sparse
-from scipy.special import expit, logit
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -17,16 +15,17 @@ from cxpredict.errors import ConfigError, DataError, ModelError
 from cxpredict.features.text.abstain import NEVER, measured, thresholds
 from cxpredict.features.text.answers import is_answer
 from cxpredict.features.text.codebook import Codebook
-from cxpredict.features.text.linear import N_FOLDS, Calibrator, Linear, folds_of, parts
+from cxpredict.features.text.guesser import OTHER, Guesser
+from cxpredict.features.text.linear import N_FOLDS, Calibrator, folds_of, parts
 from cxpredict.features.text.scrub import as_texts
-from cxpredict.features.text.vectors import Counts, Vocabulary, prepare, take, tfidf, weights
 
 __all__ = ["CommentThemes"]
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
 FEWEST_EXAMPLES = 3
-_OTHER = -1
+NONE = "\0none"
+"""Stands for no theme where seed words teach."""
 
 
 class CommentThemes(BaseEstimator):
@@ -113,28 +112,24 @@ class CommentThemes(BaseEstimator):
             raise ConfigError(f"precision: expected a share in (0, 1), found {self.precision}")
         if y is None and not self.codebook:
             raise ConfigError("themes: give labelled examples, or a codebook of seed words")
-        self._book = Codebook(self.codebook or {})
+        book = Codebook(self.codebook or {})
         comments, labels = as_texts(X), None if y is None else as_texts(y)
         if labels is not None and len(labels) != len(comments):
             raise DataError(
                 f"expected as many labels as comments ({len(comments):,}), found {len(labels):,}"
             )
-        known = is_answer(comments)
-        if labels is not None:
-            known &= labels.notna().to_numpy()
-        use = np.flatnonzero(known)
-        texts = [prepare(text) for text in comments.iloc[use]]
-        if labels is None:
-            hits = self._book.hits(texts)
-            use, texts = use[hits.sum(axis=1) <= 1], _where(texts, hits.sum(axis=1) <= 1)
-            hits = hits[hits.sum(axis=1) <= 1]
-            names = [self._book.themes[h.argmax()] if h.any() else None for h in hits]
-        else:
-            names = labels.iloc[use].tolist()
         self.measured_ = labels is not None
-        truth = self._choose_themes(names)
-        given = texts if groups is None else [list(groups)[i] for i in use]
-        self._learn(texts, truth, given)
+        known = is_answer(comments)
+        names = _by_seeds(book, comments) if labels is None else labels
+        use = np.flatnonzero(known & names.notna().to_numpy())
+        texts = comments.iloc[use].tolist()
+        truth = self._choose_themes(names.iloc[use].tolist(), book.themes)
+        given = texts if groups is None else [list(groups)[row] for row in use]
+        fold = folds_of(truth, given, k=N_FOLDS, seed=self.random_state)
+        self.guesser_, guess, evidence = Guesser.fit(book, texts, truth, fold, k=len(self.themes_))
+        confidence = self.guesser_.calibrator.probability(evidence)
+        self.thresholds_ = self._thresholds(guess, confidence, guess == truth)
+        self._measure(truth, guess, evidence, fold)
         return self
 
     def predict(self, X: Iterable[Any]) -> pd.DataFrame:
@@ -155,18 +150,13 @@ class CommentThemes(BaseEstimator):
         comments = as_texts(X)
         use = np.flatnonzero(is_answer(comments))
         confidence = np.full(len(comments), np.nan)
-        guess = np.full(len(comments), _OTHER)
+        guess = np.full(len(comments), OTHER)
         if len(use):
-            texts = [prepare(text) for text in comments.iloc[use]]
-            counts = self.vocabulary_.count(texts)
-            matrix = self._matrix(texts, counts, self.idf_)
-            guess[use], evidence = _guesses(self.linear_.margins(matrix))
-            confidence[use] = self.calibrator_.probability(evidence)
-            guess[use[np.diff(matrix.indptr) == 0]] = _OTHER  # not a known word in it
+            guess[use], confidence[use] = self.guesser_.guess(comments.iloc[use].tolist())
         tagged = (guess >= 0) & (confidence >= self.thresholds_[guess])
         names = np.array([*self.themes_, None], dtype=object)
         columns = {
-            "theme": pd.array(names[np.where(tagged, guess, _OTHER)], dtype="str"),
+            "theme": pd.array(names[np.where(tagged, guess, OTHER)], dtype="str"),
             "confidence": confidence,
             "guess": pd.array(names[guess], dtype="str"),
         }
@@ -192,7 +182,6 @@ class CommentThemes(BaseEstimator):
         check_is_fitted(self)
         return {
             "model": "CommentThemes",
-            "codebook": self._book.seeds,
             "precision": self.precision,
             "random_state": self.random_state,
             "themes": self.themes_,
@@ -202,10 +191,7 @@ class CommentThemes(BaseEstimator):
                 {name: None if value != value else value for name, value in row.items()}
                 for row in self.measures_
             ],
-            "terms": self.vocabulary_.terms,
-            "idf": [weight.tolist() for weight in self.idf_],
-            "linear": self.linear_.to_state(),
-            "calibrator": self.calibrator_.to_state(),
+            "guesser": self.guesser_.to_state(),
             "thresholds": self.thresholds_.tolist(),
         }
 
@@ -220,32 +206,30 @@ class CommentThemes(BaseEstimator):
         """
         if state.get("model") != "CommentThemes":
             raise ModelError(f"expected the state of CommentThemes, got {state.get('model')!r}")
-        settings = ("codebook", "precision", "random_state")
-        model = cls(**{name: state[name] for name in settings})
-        model._book = Codebook(state["codebook"])
+        model = cls(
+            codebook=state["guesser"]["codebook"] or None,
+            precision=state["precision"],
+            random_state=state["random_state"],
+        )
         model.themes_, model.left_out_ = list(state["themes"]), dict(state["left_out"])
         model.measured_ = state["measured"]
         model.measures_ = [
             {name: float("nan") if value is None else value for name, value in row.items()}
             for row in state["measures"]
         ]
-        model.vocabulary_ = Vocabulary(state["terms"])
-        model.idf_ = [np.array(weight) for weight in state["idf"]]
-        model.linear_ = Linear.from_state(state["linear"])
-        model.calibrator_ = Calibrator.from_state(state["calibrator"])
+        model.guesser_ = Guesser.from_state(state["guesser"])
         model.thresholds_ = np.array(state["thresholds"])
         return model
 
-    def _choose_themes(self, names: Sequence[Any]) -> Codes:
+    def _choose_themes(self, names: Sequence[str], seeds: Sequence[str]) -> Codes:
         """Keep the themes with enough examples; return the code of each comment's theme."""
-        counts = pd.Series(names, dtype=object).value_counts()
-        seeds = self._book.themes
+        counts = pd.Series(names, dtype=object).value_counts().drop(NONE, errors="ignore")
         found = [*seeds, *sorted(str(name) for name in counts.index if name not in seeds)]
         n = {name: int(counts.get(name, 0)) for name in found}
         self.themes_ = [name for name in found if n[name] >= FEWEST_EXAMPLES]
         self.left_out_ = {name: n[name] for name in found if n[name] < FEWEST_EXAMPLES}
         code = {name: place for place, name in enumerate(self.themes_)}
-        truth = np.array([code.get(name, _OTHER) for name in names], dtype=np.intp)
+        truth = np.array([code.get(name, OTHER) for name in names], dtype=np.intp)
         if not self.themes_ or (truth == 0).all():
             best = max(n.values(), default=0)
             raise ModelError(
@@ -255,34 +239,6 @@ class CommentThemes(BaseEstimator):
             )
         return truth
 
-    def _learn(self, texts: Sequence[str], truth: Codes, groups: Sequence[Any]) -> None:
-        self.vocabulary_ = Vocabulary.learn(texts)
-        counts = self.vocabulary_.count(texts)
-        hit = truth[:, None] == np.arange(len(self.themes_))
-        fold = folds_of(truth, groups, k=N_FOLDS, seed=self.random_state)
-        margins = np.tile(_prior(hit), (len(texts), 1))
-        for train, test in parts(fold):
-            idf = weights(take(counts, train))
-            there = np.flatnonzero(hit[train].any(axis=0) & ~hit[train].all(axis=0))
-            if len(there):
-                matrix = self._matrix(_at(texts, train), take(counts, train), idf)
-                model = Linear.fit(matrix, hit[np.ix_(train, there)])
-                matrix = self._matrix(_at(texts, test), take(counts, test), idf)
-                margins[np.ix_(test, there)] = model.margins(matrix)
-        self.idf_ = weights(counts)
-        self.linear_ = Linear.fit(self._matrix(texts, counts, self.idf_), hit)
-        guess, evidence = _guesses(margins)
-        right = guess == truth
-        self.calibrator_ = Calibrator.fit(evidence, right)
-        confidence = self.calibrator_.probability(evidence)
-        self.thresholds_ = self._thresholds(guess, confidence, right)
-        tagged = self._cross_tagged(guess, evidence, right, fold)
-        self.measures_ = measured(self.themes_, truth, guess, tagged, level=0.95)
-        for row, at in zip(self.measures_, [*self.thresholds_, np.nan], strict=True):
-            row["threshold"] = float("nan") if at == NEVER else float(at)
-            if not self.measured_:
-                row |= {"precision": float("nan"), "low": float("nan"), "high": float("nan")}
-
     def _thresholds(self, guess: Codes, confidence: Floats, right: npt.NDArray[np.bool_]) -> Floats:
         """Choose thresholds; without labels nothing is measured, and confidence itself decides."""
         k = len(self.themes_)
@@ -290,10 +246,9 @@ class CommentThemes(BaseEstimator):
             return np.full(k, self.precision)
         return thresholds(guess, confidence, right, precision=self.precision, k=k)
 
-    def _cross_tagged(
-        self, guess: Codes, evidence: Floats, right: npt.NDArray[np.bool_], fold: Codes
-    ) -> npt.NDArray[np.bool_]:
-        """Tell which comments are tagged when the rest of the folds sets the threshold."""
+    def _measure(self, truth: Codes, guess: Codes, evidence: Floats, fold: Codes) -> None:
+        """Tag each fold as the rest of the folds would have it, and count."""
+        right = guess == truth
         tagged = np.zeros(len(guess), dtype=bool)
         for train, test in parts(fold):
             if len(train):
@@ -301,36 +256,16 @@ class CommentThemes(BaseEstimator):
                 confidence = calibrator.probability(evidence)
                 limits = self._thresholds(guess[train], confidence[train], right[train])
                 tagged[test] = confidence[test] >= limits[guess[test]]
-        return tagged
-
-    def _matrix(
-        self, texts: Sequence[str], counts: Counts, idf: Sequence[Floats]
-    ) -> sparse.csr_matrix:
-        """Put words, pieces and hits of seed words side by side."""
-        blocks = [tfidf(counts, idf)]
-        if self._book.themes:
-            blocks.append(sparse.csr_matrix(self._book.hits(texts).astype(np.float64)))
-        return sparse.hstack(blocks).tocsr()
+        self.measures_ = measured(self.themes_, truth, guess, tagged, level=0.95)
+        for row, at in zip(self.measures_, [*self.thresholds_, np.nan], strict=True):
+            row["threshold"] = float("nan") if at == NEVER else float(at)
+            if not self.measured_:
+                row |= {"precision": float("nan"), "low": float("nan"), "high": float("nan")}
 
 
-def _guesses(margins: Floats) -> tuple[Codes, Floats]:
-    """Return the likeliest theme, and what speaks for it: its log-odds alone and among all."""
-    guess = margins.argmax(axis=1)
-    rows = np.arange(len(margins))
-    probability = np.clip(expit(margins), 1e-6, 1 - 1e-6)
-    best = probability[rows, guess]
-    share = np.clip(best / probability.sum(axis=1), 1e-6, 1 - 1e-6)
-    alone = logit(best)
-    return guess, np.column_stack([alone, logit(share) if margins.shape[1] > 1 else alone])
-
-
-def _prior(hit: npt.NDArray[np.bool_]) -> Floats:
-    return np.asarray(logit((hit.sum(axis=0) + 0.5) / (len(hit) + 1.0)))
-
-
-def _where(texts: Sequence[str], mask: npt.NDArray[np.bool_]) -> list[str]:
-    return [text for text, keep in zip(texts, mask, strict=True) if keep]
-
-
-def _at(texts: Sequence[str], rows: Codes) -> list[str]:
-    return [texts[row] for row in rows]
+def _by_seeds(book: Codebook, comments: pd.Series) -> pd.Series:
+    """Name the theme whose words a comment holds; missing where several themes' words stand."""
+    hits = book.hits([text if isinstance(text, str) else "" for text in comments])
+    names = np.array([*book.themes, NONE], dtype=object)
+    first = np.where(hits.any(axis=1), hits.argmax(axis=1), -1)
+    return pd.Series(names[first], comments.index).where(hits.sum(axis=1) <= 1)

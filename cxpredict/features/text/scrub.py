@@ -16,25 +16,28 @@ Replace = Callable[[list[str], re.Match[str]], str]
 KINDS = ("link", "email", "iban", "card", "phone", "account", "name")
 
 _LINK = re.compile(r"(?:https?://|\bwww\.)\S+", re.IGNORECASE)
-_PART = r"[^\s@＠<>(){}\[\],;:\"]+"
-_EMAIL = re.compile(rf"{_PART}[@＠]{_PART}\.[^\W\d_]{{2,}}")
+_PART = r"[^\s@＠<>(){}\[\],;:\"]"
+_EMAIL = re.compile(
+    rf"{_PART}{{1,64}}[@＠]{_PART}{{1,200}}\.[^\W\d_]{{2,20}}"
+)  # bounded: long texts
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}\b", re.IGNORECASE)
-_DIGITS = re.compile(r"(?<!\w)[+(]{0,2}\d(?:[ \u00a0().\-–/]{0,3}\d){4,}(?!\w)")
+_DIGITS = re.compile(r"(?<!\w)[+(]{0,2}\d(?:(?:[ \u00a0()\-–/]|\.(?=\d)){0,3}\d){4,}(?!\w)")
 _CUE = re.compile(
     r"(\b(?:acc(?:oun)?t|customer|client|clien?te|order|invoice|member(?:ship)?|ticket|booking"
-    r"|konto|kunden|bestell|rechnungs?|compte|commande|facture|cuenta|pedido|factura|conta|nota"
+    r"|konto|kunden|bestell|rechnungs?|compte|commande|facture|cuenta|pedido|factura|conta"
     r"|cpf|cnpj|conto|ordine|fattura|klant|bestelling|счет|счёт|заказ)"
     r"\w*[ .:#-]{0,3}(?:(?:id|number|numero|número|numéro|nummer|no|nr|num|n[°ºo]|№)\b)?"
     r"[ .:#°º]{0,3})([A-Z]{0,3}\d[\d \-./]{2,}\d)(?!\w)",
     re.IGNORECASE,
 )
 _CODE = re.compile(r"\b(?=\w*\d{6})[A-Z0-9]{7,}\b", re.IGNORECASE)
+_DAY, _MONTH, _YEAR_4 = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])", r"(?:19|20)\d\d"
+_TWO = rf"(?:{_DAY}([-/. ]){_MONTH}|{_MONTH}([-/. ]){_DAY})"
 _DATE = re.compile(
-    r"(?:\d{1,2}[-/. ]\d{1,2}[-/. ](?:19|20)?\d\d|(?:19|20)\d\d[-/. ]\d{1,2}[-/. ]\d{1,2}"
-    r"|(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))(?:[ T]+\d{1,2}(?:[.:]?\d\d)?)?"
+    rf"\(?(?:{_TWO}(?:\1|\2){_YEAR_4}|{_YEAR_4}([-/. ]){_MONTH}\3{_DAY}"
+    rf"|{_YEAR_4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))(?!\d)"
 )
 _AMOUNT = re.compile(r"\d{1,3}(?:([.,])\d{3})(?:\1\d{3})*(?:[.,]\d{1,2})?|\d+000|\d+\.\d{1,2}")
-_YEAR = re.compile(r"(?:19|20)\d\d")
 _YEARS = re.compile(r"(?:19|20)\d\d(?:[ /–-]+(?:19|20)\d\d)+")
 _MONEY = re.compile(r"(?:[€$£¥₹₽]|\b(?:EUR|USD|GBP|BRL|CHF|INR|JPY))\s*$", re.IGNORECASE)
 _MONEY_AFTER = re.compile(
@@ -51,7 +54,7 @@ _AS_WRITTEN = r"Miss|Sir|Madam|Dona|Doña|M\.|M(?= [A-ZÀ-Þ][^\W\d_])"
 _PARTICLE = r"(?:van|von|der|den|de|da|do|dos|das|di|du|del|la|le|al|el|bin|ibn|ter|ten|y|e)"
 _WORD = r"[^\W\d_](?:[^\W\d_]|['’\-](?=[^\W\d_]))*\.?"
 _NAMED = re.compile(
-    rf"(?<!\w)((?i:{_ANY_CASE})\b\.?|{_AS_WRITTEN})\s+"
+    rf"(?<!\w)(?<!\d )((?i:{_ANY_CASE})\b\.?|{_AS_WRITTEN})\s+"
     rf"({_WORD}(?:\s+(?:{_PARTICLE}\s+){{0,2}}{_WORD}){{0,2}})"
 )
 _UNMISTAKEN = ("mr", "mrs", "mme", "mlle")
@@ -175,7 +178,7 @@ def _iban(kinds: list[str], match: re.Match[str]) -> str:
     ends = [len(text), *(i for i in range(len(text) - 1, 14, -1) if text[i] == " ")]
     for end in ends:
         code = text[:end].replace(" ", "").upper()
-        if 15 <= len(code) <= 34:
+        if 15 <= len(code) <= 34 and sum(c.isdecimal() for c in code) >= 10:
             number = "".join(str(int(c, 36)) for c in code[4:] + code[:4])
             if int(number) % 97 == 1:
                 kinds.append("iban")
@@ -185,7 +188,7 @@ def _iban(kinds: list[str], match: re.Match[str]) -> str:
 
 def _cued(kinds: list[str], match: re.Match[str]) -> str:
     cue, number = match[1], match[2]
-    if _DATE.fullmatch(number) or _YEAR.fullmatch(number):
+    if _DATE.fullmatch(number) or re.fullmatch(_YEAR_4, number):
         return match[0]
     kinds.append("account")
     return f"{cue}[account]"
@@ -199,7 +202,8 @@ def _numbers(kinds: list[str], match: re.Match[str]) -> str:
         kind = "card"
     elif (
         len(digits) < 7
-        or any(p.fullmatch(run) for p in (_DATE, _AMOUNT, _YEARS))
+        or _dated(run)
+        or any(pattern.fullmatch(run) for pattern in (_AMOUNT, _YEARS))
         or _MONEY.search(whole, max(0, match.start() - 8), match.start())
         or (_MONEY_AFTER.match(whole, match.end()) and not run.startswith("+"))
     ):
@@ -209,6 +213,12 @@ def _numbers(kinds: list[str], match: re.Match[str]) -> str:
         kind = "phone" if grouped and len(digits) <= 15 else "account"
     kinds.append(kind)
     return f"[{kind}]"
+
+
+def _dated(run: str) -> bool:
+    """Tell a date, maybe with a time or a short number after it."""
+    date = _DATE.match(run)
+    return date is not None and sum(c.isdecimal() for c in run[date.end() :]) < 7
 
 
 def _luhn(digits: list[int]) -> bool:

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from cxpredict.config.features import Days, FeatureSettings, Settings
+from cxpredict.config.features import CommentSettings, Days, FeatureSettings, Settings
 from cxpredict.config.gate import GateSettings
 from cxpredict.config.reading import check_settings, nearest, read_yaml
 from cxpredict.errors import ConfigError
@@ -279,6 +279,7 @@ class Config(Settings):
     split: Split
     bands: RiskBands
     features: FeatureSettings = FeatureSettings()
+    comments: CommentSettings | None = None
     audit: AuditSettings = AuditSettings()
     gate: GateSettings = GateSettings()
     engine: EngineSettings = EngineSettings()

@@ -40,6 +40,7 @@ class AggregateSettings(Settings):
     touchpoint: str | None = None
     metric: str | None = None
     outcome: str | None = None
+    theme: str | None = None
     windows_days: Annotated[list[Days | Literal["ever"]], Field(min_length=1)] = Field(
         default=["ever"]
     )
@@ -62,6 +63,8 @@ class AggregateSettings(Settings):
             raise ValueError(f"measure {self.measure!r} needs 'column', what it measures")
         if self.measure == "trend" and "ever" in self.windows_days:
             raise ValueError("measure 'trend' needs 'windows_days' in days")
+        if self.theme is not None and self.table != "feedback":
+            raise ValueError("'theme' is of comments: table must be feedback")
         if self.measure == "unanswered" and self.table != "feedback":
             raise ValueError("measure 'unanswered' counts invitations: table must be feedback")
         short = [w for w in self.windows_days if w != "ever" and int(w) <= ANSWER_DAYS]
@@ -74,7 +77,7 @@ class AggregateSettings(Settings):
     @property
     def filters(self) -> tuple[tuple[str, str], ...]:
         """The values that rows must have."""
-        columns = ("kind", "metric", "channel", "touchpoint", "outcome")
+        columns = ("kind", "metric", "channel", "touchpoint", "outcome", "theme")
         given = ((column, getattr(self, column)) for column in columns)
         return tuple((column, value) for column, value in given if value is not None)
 
@@ -87,3 +90,11 @@ class FeatureSettings(Settings):
     aggregates: list[AggregateSettings] = Field(default_factory=list)
     value_names: dict[str, str] = Field(default_factory=dict)
     exclude: list[str] = Field(default_factory=list)
+
+
+class CommentSettings(Settings):
+    """What is made of comments: sentiment, and themes of a codebook or of labelled examples."""
+
+    codebook: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)
+    examples: str | None = None
+    precision: Annotated[float, Field(gt=0, lt=1)] = 0.85

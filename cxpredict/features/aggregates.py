@@ -54,7 +54,8 @@ def default_aggregates(
     -------
     list of Origin
         Volumes, recency, rhythm, money, channel mix, outcomes, values such as waiting times,
-        scores and their changes, unanswered invitations, silence, and the month where the log
+        scores and their changes, unanswered invitations, sentiment and themes of
+        comments that a `CommentTagger` has read, silence, and the month where the log
         spans a year; in a fixed order.
     """
     given = {"windows_days": [int(d) for d in windows_days], "value_names": value_names or {}}
@@ -181,6 +182,13 @@ def _feedback_aggregates(table: ir.Table, windows: Sequence[int]) -> Iterator[Or
             yield about(measure, "score")
         yield about("days_since")
         yield about("unanswered", window_days=max(windows[-1], 3 * ANSWER_DAYS))
+    if {"sentiment", "theme"} <= set(table.columns):  # comments that a CommentTagger has read
+        about = partial(Origin, "feedback", touchpoint="advocacy")
+        for days in windows:
+            yield about("mean", "sentiment", label="sentiment of comments", window_days=days)
+        yield about("last", "sentiment", label="sentiment of comments")
+        for theme in _levels(table, "theme"):
+            yield about("count", filters=(("theme", theme),), window_days=windows[-1])
 
 
 def _transaction_aggregates(table: ir.Table, windows: Sequence[int]) -> Iterator[Origin]:

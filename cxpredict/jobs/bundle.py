@@ -15,9 +15,11 @@ from cxpredict.config import Bands
 from cxpredict.errors import ModelError
 from cxpredict.features.origin import Origin
 from cxpredict.features.problem import ChurnProblem, SatisfactionProblem
+from cxpredict.features.text.tagger import CommentTagger
 from cxpredict.jobs.publish import digest, publishing, write_json
 
 if TYPE_CHECKING:
+    from cxpredict.data.log import CustomerLog
     from cxpredict.models.churn import ChurnModel
     from cxpredict.models.satisfaction import SatisfactionModel
 
@@ -45,6 +47,8 @@ class Bundle:
         Probabilities from which a customer is medium or high risk.
     card : dict
         What a reviewer wants to know: dates, counts, metrics, leaks, versions.
+    tagger : CommentTagger or None
+        What makes features of comments, where the run does.
     digest : str
         SHA-256 of the saved bundle; empty before it is saved.
     version : str
@@ -58,6 +62,7 @@ class Bundle:
     exclude: tuple[str, ...]
     bands: Bands
     card: dict[str, Any]
+    tagger: CommentTagger | None = None
     digest: str = ""
     version: str = ""
 
@@ -65,6 +70,10 @@ class Bundle:
     def kind(self) -> str:
         """Either ``churn`` or ``satisfaction``."""
         return "churn" if isinstance(self.problem, ChurnProblem) else "satisfaction"
+
+    def read_comments(self, log: CustomerLog) -> CustomerLog:
+        """Give the log with its comments tagged, if features are made of them."""
+        return log if self.tagger is None else self.tagger.tag(log)
 
     def risk(self, X: pd.DataFrame) -> pd.DataFrame:
         """Predict the probability of churn (or of a low score) with its 95 % interval and band.
@@ -113,7 +122,10 @@ class Bundle:
                     "packages": {package: version(package) for package in PACKAGES},
                 },
             )
-            write_json(new / "manifest.json", {name: digest(new / name) for name in _FILES})
+            if self.tagger is not None:
+                write_json(new / _COMMENTS, self.tagger.to_state())
+            names = [name for name in (*_FILES, _COMMENTS) if (new / name).exists()]
+            write_json(new / "manifest.json", {name: digest(new / name) for name in names})
         return digest(folder / "manifest.json")
 
     @classmethod
@@ -139,10 +151,14 @@ class Bundle:
         from cxpredict.models.churn import ChurnModel
         from cxpredict.models.satisfaction import SatisfactionModel
 
-        _check_digests(folder)
+        files = _check_digests(folder)
         found = digest(folder / "manifest.json")
         content = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
         state = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        tagger = None
+        if _COMMENTS in files:
+            told = json.loads((folder / _COMMENTS).read_text(encoding="utf-8"))
+            tagger = CommentTagger.from_state(told)
         churn = content["kind"] == "churn"
         problem: Problem = (ChurnProblem if churn else SatisfactionProblem)(**content["problem"])
         return cls(
@@ -153,25 +169,29 @@ class Bundle:
             exclude=tuple(content["exclude"]),
             bands=Bands(**content["bands"]),
             card=content["card"],
+            tagger=tagger,
             digest=found,
             version=version or found[:12],
         )
 
 
 _FILES = ("bundle.json", "model.json")
+_COMMENTS = "comments.json"
 
 
-def _check_digests(folder: Path) -> None:
-    """Refuse a changed file before any parser of a model sees a byte of it."""
+def _check_digests(folder: Path) -> list[str]:
+    """Refuse a changed file before any parser of a model sees a byte of it; name the files."""
     manifest = folder / "manifest.json"
     if not manifest.is_file():
         raise ModelError(f"{folder.name}: expected a model bundle, found no manifest.json")
     try:
         expected = json.loads(manifest.read_text(encoding="utf-8"))
-        wrong = [n for n in _FILES if digest(folder / n) != expected[n]]
+        files = [*_FILES, *([_COMMENTS] if _COMMENTS in expected else [])]
+        wrong = [n for n in files if digest(folder / n) != expected[n]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"{folder.name}: the bundle is damaged; fetch or train it again"
         ) from error
     if wrong:
         raise ModelError(f"{folder.name}: {', '.join(wrong)} changed since it was saved; refused")
+    return files

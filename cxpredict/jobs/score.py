@@ -146,7 +146,8 @@ def score_customers(
     DataFrame
         Columns as in `schema`, sorted by descending probability, then customer.
     """
-    X = build_features(log, index, aggregates=bundle.aggregates, exclude=bundle.exclude)
+    known = bundle.read_comments(log)
+    X = build_features(known, index, aggregates=bundle.aggregates, exclude=bundle.exclude)
     risk = bundle.risk(X)
     reasons = explain(bundle.model, X).reasons(top=len(REASONS))
     scores = index.to_frame(index=False)

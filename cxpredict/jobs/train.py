@@ -18,6 +18,7 @@ from cxpredict.features.build import build_features
 from cxpredict.features.origin import Origin
 from cxpredict.features.problem import ChurnProblem, SatisfactionProblem
 from cxpredict.jobs.bundle import Bundle, Problem
+from cxpredict.jobs.comments import learn_comments
 from cxpredict.jobs.evidence import judge, notes_on
 from cxpredict.jobs.experience import measure_experience
 from cxpredict.jobs.promotion import check_segments, decide
@@ -91,7 +92,9 @@ def _train_one(
     say(f"{name}: building point-in-time features and labels")
     train_index, test_index = _split(config, log, problem)
     left_out = _left_out(log, problem, train_index, test_index)
-    aggregates, train_rows, test_rows = _build(config, log, problem, train_index, test_index)
+    tagger = learn_comments(config, log, train_index)
+    told = log if tagger is None else tagger.tag(log)
+    aggregates, train_rows, test_rows = _build(config, told, problem, train_index, test_index)
     _check_size(name, train_rows.outcome)
     say(f"{name}: auditing {train_rows.X.shape[1]} features for leaks")
     audit = audit_leakage(
@@ -100,7 +103,7 @@ def _train_one(
         X_test=test_rows.X,
         y_test=test_rows.outcome,
         label_days=problem.label_days,
-        log=None if problem.label_days is None else log,
+        log=None if problem.label_days is None else told,
         random_state=config.random_state,
     )
     dropped = _dropped(config, audit)
@@ -117,9 +120,11 @@ def _train_one(
         exclude=tuple(c for c in log.customers.columns if c not in features),
         bands=getattr(config.bands, kind),
         card={},
+        tagger=tagger,
     )
     say(f"{name}: evaluating on {len(test_rows.X):,} test rows, explaining with SHAP")
     notes = (*notes_on(config, train_rows, test_rows, audit, dropped), *left_out)
+    notes += () if tagger is None else tagger.notes()
     accepted = {n: r for n, r in config.audit.accept.items() if n in audit.high}
     trained = judge(bundle, train_rows, test_rows, audit, dropped, accepted, notes)
     say(f"{name}: asking the promotion gate")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,3 +52,20 @@ def test_38_40_the_order_of_columns_and_extra_ones_change_nothing(run):
     X = cx.build_features(run.log, index, aggregates=bundle.aggregates, exclude=bundle.exclude)
     mixed = X[X.columns[::-1]].assign(shoe_size=43)
     np.testing.assert_array_equal(bundle.risk(X)["probability"], bundle.risk(mixed)["probability"])
+
+
+def test_a_bundle_carries_what_reads_comments(run, tmp_path):
+    until = run.models[0].outcome.index.get_level_values("as_of").min()
+    tagger = cx.CommentTagger(codebook={"price": ["price*"]}).fit(run.log, until=until)
+    replace(run.models[0].bundle, tagger=tagger).save(tmp_path / "bundle")
+    loaded = cx.load_bundle(tmp_path / "bundle")
+    assert loaded.tagger.to_state() == tagger.to_state()
+    assert "sentiment" in loaded.read_comments(run.log).feedback.columns
+    assert "sentiment" not in run.models[0].bundle.read_comments(run.log).feedback.columns
+    path = tmp_path / "bundle" / "comments.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("0", "1", 1), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"comments.json changed"):
+        Bundle.load(tmp_path / "bundle")
+    path.unlink()
+    with pytest.raises(ModelError, match="damaged"):
+        Bundle.load(tmp_path / "bundle")

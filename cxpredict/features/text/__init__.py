@@ -1,0 +1,1 @@
+"""What customers wrote: scrubbed, turned to sentiment and themes, in any language."""

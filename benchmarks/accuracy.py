@@ -1,7 +1,7 @@
 """The accuracy bars: ``python benchmarks/accuracy.py [--json] [--data ../shared/data] [--quick]``.
 
 Runs `ChurnModel`, five early-stopped LightGBM models, CatBoost and AutoGluon side by side on the
-same folds (`accuracy_contenders`, `accuracy_data`), then Online Retail by dates (`accuracy_events`).
+same folds (`accuracy_contenders`, `accuracy_data`), then Online Retail (`accuracy_events`).
 
 - Figures of a set are means over the folds; the ECE is of all out-of-fold predictions together
   (15 bins of equal mass). Seconds are sums over the folds, contenders take turns in changing order,
@@ -37,6 +37,7 @@ from accuracy_data import CALIBRATED, JUDGED, N_FOLDS, SETS, SOURCES, folds_of, 
 from accuracy_events import NAME as ONLINE_RETAIL
 from accuracy_events import rows_and_bars as online_retail
 from accuracy_measures import auc, below, calibration_error, loss, most
+from accuracy_simulated import SIMULATED
 
 ROOT = Path(__file__).resolve().parents[1]
 PEERS_PYTHON = ROOT / ".venv-autogluon" / "bin" / "python"
@@ -157,14 +158,13 @@ def autogluon_python():
 
 def here(name, data):
     """Tell whether a set can be read; the simulated ones always can."""
-    file = SOURCES[name].file if name in SOURCES else NAME_OF_FILE.get(name)
-    if file is None or (data / f"{file}.parquet").exists():
+    if name in SIMULATED:
+        return True
+    file = SOURCES[name].file if name in SOURCES else name
+    if (data / f"{file}.parquet").exists():
         return True
     print(f"{name}: not in the folder of the data: left out")
     return False
-
-
-NAME_OF_FILE = {ONLINE_RETAIL: "online_retail"}
 
 
 def main():

@@ -5,9 +5,9 @@ wall and processor seconds of the fit. All have two threads; reading, and what o
 its table (text without gaps for CatBoost, the `category` dtype for LightGBM), is not timed.
 
 - **cxpredict**: `ChurnModel(random_state=7)`, with whatever it does by default.
-- **lightgbm x5**: the mean of five early-stopped LightGBM models, the reference of the bars: learning
-  rate .02, 15 leaves, 80 % of rows and half of the columns per tree, native categories; each stops
-  on a fifth of the rows of its own.
+- **lightgbm x5**: the mean of five early-stopped LightGBM models, the reference of the bars:
+  learning rate .02, 15 leaves, 80 % of rows and half of the columns per tree, native categories;
+  each stops on a fifth of the rows of its own, or of the customers where they have several rows.
 - **catboost**: its defaults, native categories (an extra of the package: ``peers``).
 - **autogluon**: preset `medium_quality`, by an interpreter of its own (`autogluon_peer.py`).
 """
@@ -19,14 +19,13 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
-from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
 import cxpredict as cx
 
@@ -70,9 +69,7 @@ def lightgbm_reference(X, y, X_test, seeds=5):
 
 
 def early_stopped(X, y, seed):
-    fit_X, stop_X, fit_y, stop_y = train_test_split(
-        X, y, test_size=0.2, stratify=y, random_state=seed
-    )
+    fit, stop = inner_split(X, y, seed)
     model = lgb.LGBMClassifier(
         n_estimators=5_000,
         learning_rate=0.02,
@@ -84,10 +81,21 @@ def early_stopped(X, y, seed):
         n_jobs=THREADS,
         verbose=-1,
     )
-    stop = lgb.early_stopping(100, verbose=False)
     return model.fit(
-        fit_X, fit_y, eval_X=stop_X, eval_y=stop_y, eval_metric="binary_logloss", callbacks=[stop]
+        X.iloc[fit],
+        y.iloc[fit],
+        eval_X=X.iloc[stop],
+        eval_y=y.iloc[stop],
+        eval_metric="binary_logloss",
+        callbacks=[lgb.early_stopping(100, verbose=False)],
     )
+
+
+def inner_split(X, y, seed):
+    if "customer_id" in X.index.names:
+        split = GroupShuffleSplit(1, test_size=0.2, random_state=seed)
+        return next(split.split(X, y, X.index.get_level_values("customer_id")))
+    return train_test_split(np.arange(len(X)), test_size=0.2, stratify=y, random_state=seed)
 
 
 def with_categories(X, X_test):
@@ -119,11 +127,12 @@ def autogluon_medium(X, y, X_test, python):
         X_test.to_parquet(Path(folder) / "test.parquet", index=False)
         command = [str(python), str(HERE / "autogluon_peer.py"), folder, str(THREADS)]
         threads = {"OMP_NUM_THREADS": str(THREADS)}
-        done = subprocess.run(
-            command, env=os.environ | threads, stdout=subprocess.PIPE, text=True, check=True
-        )
+        done = subprocess.run(command, env=os.environ | threads, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"AutoGluon ended with {done.returncode}: {done.stderr[-300:]}")
         p = pd.read_parquet(Path(folder) / "p.parquet")["p"].to_numpy()
     found = json.loads(done.stdout.splitlines()[-1])
+    print(f"autogluon {found['version']} fitted: {', '.join(found['models'])}")
     return Outcome(p, found["seconds"], found["cpu"])
 
 
@@ -145,7 +154,3 @@ def timed(work, *arguments, **settings):
 def cpu_seconds():
     found = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in found)
-
-
-def has_catboost():
-    return find_spec("catboost") is not None

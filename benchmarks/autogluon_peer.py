@@ -13,7 +13,7 @@ import warnings
 from pathlib import Path
 
 import pandas as pd
-from autogluon.tabular import TabularPredictor
+from autogluon.tabular import TabularPredictor, __version__
 
 
 def cpu_seconds():
@@ -36,7 +36,7 @@ def main():
     p = predictor.predict_proba(test)[1]
     p.rename("p").to_frame().to_parquet(folder / "p.parquet", index=False)
     models = predictor.leaderboard(display=False)["model"].tolist()
-    print(json.dumps({**spent, "models": models}))
+    print(json.dumps({**spent, "models": models, "version": __version__}))
 
 
 if __name__ == "__main__":

@@ -35,8 +35,8 @@ def most(name, value, bound, sign="<="):
     holds = {"<=": value <= bound, "<": value < bound, ">=": value >= bound}[sign]
     return {
         "name": name,
-        "value": float(f"{value:.4g}"),
-        "bound": f"{sign} {bound:.4g}",
+        "value": float(f"{value:.5g}"),
+        "bound": f"{sign} {bound:.5g}",
         "holds": bool(holds),
     }
 

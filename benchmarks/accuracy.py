@@ -5,7 +5,8 @@ same folds (`accuracy_contenders`, `accuracy_data`), then Online Retail (`accura
 
 - Figures of a set are means over the folds; the ECE is of all out-of-fold predictions together
   (15 bins of equal mass). Seconds are sums over the folds, contenders take turns in changing order,
-  all with two threads. With other work on the machine, look at the processor seconds.
+  all with two threads. Other work on the machine spoils both: waiting threads of OpenMP spin, so
+  that processor seconds grow too.
 - AutoGluon takes a minute or two per fold: it is run on the first one alone, and compared there.
   It lives in an environment of its own: ``--autogluon PYTHON`` names the interpreter. Without torch
   it leaves out its two neural networks; what it fitted is printed.

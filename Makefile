@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench-features clean
+.PHONY: demo test lint bench-features bench-accuracy clean
 
 demo: .venv/demo
 	$(BIN)/python training/train.py configs/demo.yaml
@@ -37,5 +37,18 @@ bench-features: .venv/test .venv-peers
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/leaks.py
 
+# CatBoost lives with us, AutoGluon in an environment of its own; without torch, so without its nets
+.venv/peers: .venv/test
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[peers]"
+	touch $@
+
+.venv-autogluon: benchmarks/autogluon-constraints.txt
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet --constraint $< "autogluon.tabular[lightgbm,catboost,xgboost]" pyarrow
+	touch $@
+
+bench-accuracy: .venv/peers .venv-autogluon
+	$(BIN)/python benchmarks/accuracy.py
+
 clean:
-	rm -rf .venv .venv-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv .venv-peers .venv-autogluon .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

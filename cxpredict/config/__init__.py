@@ -290,6 +290,7 @@ class Config(Settings):
     actionable: list[str] = Field(default_factory=list)
     observed_until: date | None = None
     max_reject_share: Share = 0.01
+    effort: Literal["fast", "standard", "thorough"] = "standard"
     random_state: Annotated[int, Field(ge=0, lt=2**32)]
     artifacts: str = "artifacts"
 

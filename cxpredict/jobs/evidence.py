@@ -13,7 +13,12 @@ from cxpredict.features.audit import LeakAudit
 from cxpredict.jobs.bundle import Bundle
 from cxpredict.jobs.results import TrainedModel
 from cxpredict.jobs.rows import Rows
-from cxpredict.models.evaluation import calibration_table, evaluate, evaluate_scores
+from cxpredict.models.evaluation import (
+    calibration_table,
+    evaluate,
+    evaluate_scores,
+    interval_table,
+)
 
 FEW_CHURNERS = 500
 EXPLAINED_ROWS = 2_000
@@ -29,12 +34,13 @@ def judge(
     notes: tuple[str, ...],
 ) -> TrainedModel:
     """Evaluate and explain on the untouched rows, and write the model card."""
-    risk = bundle.risk(test_rows.X)["probability"]
+    found = bundle.risk(test_rows.X)
+    risk = found["probability"]
     metrics = _metrics(bundle, test_rows, risk)
     periods = pd.concat(
         [_periods("train", train_rows), _periods("test", test_rows)], ignore_index=True
     )
-    notes = (*notes, *_no_signal(metrics))
+    notes = (*notes, _interval_note(test_rows, found), *_no_signal(metrics))
     return TrainedModel(
         bundle=replace(
             bundle, card=_card(train_rows, metrics, periods, audit, dropped, accepted, notes)
@@ -48,6 +54,18 @@ def judge(
         dropped=dropped,
         drivers=explain(bundle.model, test_rows.X, max_rows=EXPLAINED_ROWS),
         notes=notes,
+    )
+
+
+def _interval_note(rows: Rows, found: pd.DataFrame) -> str:
+    """Say how wide the intervals of single customers are, and what they are worth."""
+    table = interval_table(
+        rows.outcome, found["probability"], found[["low", "high"]], weights=rows.weights
+    )
+    return (
+        f"The 95 % interval of one customer's probability is {table['width'].mean():.3f} wide on "
+        f"average; it holds the observed rate in {table['covered'].sum()} of {len(table)} bins of "
+        "equal size. It says how surely the rate at a score is known, not the score itself."
     )
 
 

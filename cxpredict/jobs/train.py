@@ -223,9 +223,10 @@ def _dropped(config: Config, audit: LeakAudit) -> tuple[str, ...]:
 
 def _model(config: Config, problem: Problem) -> ChurnModel | SatisfactionModel:
     if isinstance(problem, ChurnProblem):
-        return ChurnModel(random_state=config.random_state)
+        return ChurnModel(effort=config.effort, random_state=config.random_state)
     return SatisfactionModel(
         levels=problem.settings.levels,
         low_at_most=problem.settings.low_at_most,
+        effort=config.effort,
         random_state=config.random_state,
     )

@@ -1,4 +1,4 @@
-"""Probability that a customer leaves: boosted trees, calibrated, with exact contributions."""
+"""Probability that a customer leaves: an ensemble, calibrated, with exact contributions."""
 
 from __future__ import annotations
 
@@ -37,6 +37,10 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
+    effort : {"fast", "standard", "thorough"}, default "standard"
+        One booster and a regression on splines; four boosters of different shape and the
+        regression; or these repeated over other folds, and one whose settings optuna tunes
+        (``pip install cxpredict[tune]``).
     random_state : int, RandomState or None, default None
         Seed. The same data and seed give the same predictions at any number of threads.
     n_jobs : int or None, default None
@@ -47,11 +51,14 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
     classes_ : ndarray of shape (2,)
         The two labels, sorted; the second is churn.
     column_report_ : DataFrame
-        One row per column: column, kind, n_levels, n_missing, n_infinite, constant.
+        One row per column: column, kind, n_levels, n_missing, n_infinite, dropped (why the column
+        says nothing: constant, a row number, the same as another; empty if it is used).
     n_missing_target_ : int
         Rows left out because their target is missing.
-    rounds_ : list of int
-        Boosting rounds of each member.
+    members_ : DataFrame
+        One row per member: member, rounds, weight (on the log-odds scale), log_loss (held out).
+    ensemble_ : Ensemble
+        The fitted members.
     calibration_ : Calibration
         The map from margin to probability; `calibration_.method` tells which one was chosen.
     feature_names_in_ : ndarray of str
@@ -59,15 +66,24 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    Three LightGBM classifiers of different tree size are averaged on the log-odds margin. The
-    number of rounds comes from inner folds that keep all rows of a customer together (index
-    level ``customer_id``), so that its rows at several dates never straddle folds; each
-    member is then refitted on all rows. Calibration (none, Platt, isotonic) is chosen by
-    cross-fitted log loss on the out-of-fold margins. Classes are never reweighted or resampled.
-    Validation inside `fit` is by customer, not by time: test on a later period.
+    LightGBM classifiers of different shape, one of them with random thresholds, and a logistic
+    regression on splines are weighed on the log-odds scale by their held-out log loss. Inner
+    folds keep all rows of a customer together (index level ``customer_id``); with several dates
+    (index level ``as_of``) members and weights are chosen by how they do at later dates than
+    they have seen. The members are then refitted on all rows. Calibration (none, Platt, beta,
+    isotonic, Venn-Abers) is chosen by cross-fitted log loss on the held-out margins. Classes are
+    never reweighted or resampled.
 
-    Infinite values count as missing. Category levels unknown at fit count as missing, too;
-    `check_columns` counts them. A gap in a number that had none at fit is read as its median.
+    Categories of more than ten levels are read by the mean target of their level, learned from
+    other customers than the row's. Of over 100 levels, those of fewer than 5 rows are pooled.
+    Infinite values count as missing. Category levels unknown at fit count as missing, or as rare
+    ones; `check_columns` counts them. A gap in a number that had none at fit is read as its
+    median.
+
+    References
+    ----------
+    Ke et al. (2017), LightGBM: a highly efficient gradient boosting decision tree.
+    Breiman (1996), Stacked regressions.
 
     Examples
     --------
@@ -97,7 +113,7 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n, p)
-            Features: numbers, flags, categories, text of at most 100 distinct values.
+            Features: numbers, flags, categories, text that repeats itself.
         y : array-like of shape (n,)
             Two labels. Missing ones are left out of a Series and refused in an array.
         sample_weight : array-like of shape (n,), optional
@@ -122,7 +138,7 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
         rate = float(np.average(event, weights=rows.weight))
         recipe = recipe_for(self.effort, n=len(event), rate=min(rate, 1.0 - rate), n_steps=1)
         rng = generator(self.random_state)
-        repeats = validation_splits(
+        repeats, by_customer = validation_splits(
             event,
             rows.groups,
             dates=rows.dates,
@@ -138,6 +154,7 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
             self.columns_.n_levels,
             repeats,
             recipe,
+            calibrate_on=by_customer,
             seed=int(rng.integers(2**30)),
             n_jobs=self.n_jobs,
         )

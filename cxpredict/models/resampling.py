@@ -96,7 +96,7 @@ def validation_splits(
     n_repeats: int,
     rng: np.random.Generator,
     counts: str,
-) -> list[list[tuple[Ints, Ints]]]:
+) -> tuple[list[list[tuple[Ints, Ints]]], list[tuple[Ints, Ints]] | None]:
     """Divide rows into inner folds by customer, and by time where the rows have dates.
 
     Parameters
@@ -117,9 +117,10 @@ def validation_splits(
 
     Returns
     -------
-    list of list of (ndarray of int, ndarray of int)
+    tuple of (list of list of (train, valid), list of (train, valid) or None)
         Per division, the rows to learn from and the rows to be judged on: 5 folds, 3 from 20,000
-        rows on, fewer if an outcome is rarer than that.
+        rows on, fewer if an outcome is rarer than that. And, if time divides them, one division
+        by customer alone, in which every row is judged once.
 
     Raises
     ------
@@ -128,10 +129,10 @@ def validation_splits(
 
     Examples
     --------
-    >>> day = np.array([1, 2] * 4)
-    >>> splits = validation_splits(np.array([0.0, 1.0] * 4), np.arange(8), dates=day, n_repeats=1,
-    ...                            rng=np.random.default_rng(0), counts="0: 4, 1: 4")
-    >>> all(day[train].max() < day[valid].min() for train, valid in splits[0])
+    >>> day, event = np.repeat([1, 2], 200), np.tile([0.0, 1.0], 200)
+    >>> splits = validation_splits(event, np.arange(400), dates=day, n_repeats=1,
+    ...                            rng=np.random.default_rng(0), counts="0: 200, 1: 200")
+    >>> all(day[train].max() < day[valid].min() for train, valid in splits[0][0])
     True
     """
     customers = min(len(np.unique(groups[event == label])) for label in (0.0, 1.0))
@@ -142,27 +143,32 @@ def validation_splits(
         )
     n_folds = min(3 if len(event) >= MANY_ROWS else 5, customers)
     folds = [grouped_folds(event, groups, n_folds=n_folds, rng=rng) for _ in range(n_repeats)]
-    early, late = _by_time(event, dates)
+    sides = _by_time(event, dates)
+    everyone = np.ones(len(event), dtype=bool)
+    by_customer = [_splits(fold, everyone, everyone) for fold in folds]
+    if sides is None:
+        return by_customer, None
+    return [_splits(fold, *sides) for fold in folds], by_customer[0]
+
+
+def _splits(
+    fold: Ints, early: npt.NDArray[np.bool_], late: npt.NDArray[np.bool_]
+) -> list[tuple[Ints, Ints]]:
     return [
-        [
-            (np.flatnonzero((fold != k) & early), np.flatnonzero((fold == k) & late))
-            for k in range(n_folds)
-        ]
-        for fold in folds
+        (np.flatnonzero((fold != k) & early), np.flatnonzero((fold == k) & late))
+        for k in range(int(fold.max()) + 1)
     ]
 
 
 def _by_time(
     event: Floats, dates: npt.NDArray[Any] | None
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Rows to learn from and rows to judge on; all of them where time cannot divide them."""
-    everyone = np.ones(len(event), dtype=bool)
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None:
+    """Rows to learn from and rows to judge on; nothing where time cannot divide them."""
     if dates is None or len(known := np.unique(dates)) < 2:
-        return everyone, everyone
+        return None
     late = dates >= known[-max(1, len(known) // 3)]
-    sides = [event[side] for side in (late, ~late)]
-    enough = all(min((y == 0).sum(), (y == 1).sum()) >= FEWEST_PER_SIDE for y in sides)
-    return (~late, late) if enough else (everyone, everyone)
+    counts = [np.bincount(event[side].astype(int), minlength=2) for side in (late, ~late)]
+    return (~late, late) if np.min(counts) >= FEWEST_PER_SIDE else None
 
 
 def bootstrap_counts(groups: Ints, *, n_draws: int, rng: np.random.Generator) -> Iterator[Floats]:

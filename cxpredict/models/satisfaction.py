@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from cxpredict.errors import ModelError
 from cxpredict.models.calibration import Calibration, fit_calibration
 from cxpredict.models.columns import learn_columns
 from cxpredict.models.ensemble import Ensemble, fit_ensemble
@@ -24,12 +25,13 @@ from cxpredict.models.inputs import (
     training_rows,
 )
 from cxpredict.models.resampling import validation_splits
-from cxpredict.models.scale import checked_scale, score_codes
+from cxpredict.models.scale import SCALES, checked_scale, score_codes
 from cxpredict.models.state import expect_state, restore_shared, shared_state
 
 __all__ = ["SatisfactionModel"]
 
 Floats = npt.NDArray[np.float64]
+_NPS_GROUPS = ("detractors", "passives", "promoters")
 
 
 class SatisfactionModel(ClassifierMixin, BaseEstimator):
@@ -37,12 +39,14 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    levels : sequence of numbers or None, default None
-        Levels of the scale, ascending: ``range(11)`` for NPS, ``[1, 2, 3, 4, 5]`` for CSAT.
-        None takes the distinct values of y.
+    levels : {"nps", "csat", "ces"}, sequence of numbers or None, default None
+        Levels of the scale, ascending: ``range(11)`` for NPS, ``[1, 2, 3, 4, 5]`` for CSAT,
+        ``range(1, 8)`` for CES, which their names stand for. None takes the distinct values of y.
     low_at_most : number or None, default None
-        Scores up to this level are low: 6 for NPS (detractors), 2 for CSAT. None takes the lower
-        half of the levels.
+        Scores up to this level are low. None takes 6 for "nps" (detractors), 2 for "csat", 3 for
+        "ces", else the lower half of the levels.
+    effort : {"fast", "standard", "thorough"}, default "standard"
+        How many members to fit; see `ChurnModel`.
     random_state : int, RandomState or None, default None
         Seed. The same data and seed give the same predictions at any number of threads.
     n_jobs : int or None, default None
@@ -54,19 +58,19 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
         Levels, ascending.
     low_at_most_ : number
         Highest level that is low.
-    column_report_ : DataFrame
-        One row per column: column, kind, n_levels, n_missing, n_infinite, constant.
-    n_missing_target_ : int
-        Rows left out because they have no score.
+    column_report_, n_missing_target_, members_
+        As in `ChurnModel`.
+    ensemble_ : Ensemble
+        The fitted members, for every threshold between two levels.
     calibrations_ : list of Calibration
         One map per threshold between two levels.
 
     Notes
     -----
-    Ordinal by construction: one bag of boosters answers "is the score above level k?" for every
-    row and every k at once, with k as a feature in which the answer may only fall. Each threshold
-    is calibrated by itself on out-of-fold margins; should two calibrated thresholds cross, the
-    one further from the low threshold gives way, so that P(low) is always the calibrated one.
+    Ordinal by construction: one ensemble answers "is the score above level k?" for every row and
+    every k at once, with k as a feature in which the answer may only fall. Each threshold is
+    calibrated by itself on held-out margins; should two calibrated thresholds cross, the one
+    further from the low threshold gives way, so that P(low) is always the calibrated one.
     Customers never straddle inner folds. Those who do not answer surveys are not in y: weight
     the answers (`sample_weight`) when answering depends on satisfaction.
 
@@ -89,7 +93,7 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        levels: Sequence[Any] | None = None,
+        levels: str | Sequence[Any] | None = None,
         low_at_most: Any = None,
         effort: Effort = "standard",
         random_state: Any = None,
@@ -107,7 +111,7 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n, p)
-            Features: numbers, flags, categories, text of at most 100 distinct values.
+            Features: numbers, flags, categories, text that repeats itself.
         y : array-like of shape (n,)
             Scores among `levels`. Missing ones are left out of a Series and refused in an array.
         sample_weight : array-like of shape (n,), optional
@@ -129,8 +133,7 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
         self.columns_, self.column_report_ = learn_columns(rows.X)
         self.n_missing_target_ = rows.n_missing_target
         check_classification_targets(rows.y)
-        given = np.unique(rows.y) if self.levels is None else np.array(list(self.levels))
-        self.classes_, self.low_at_most_ = checked_scale(given, self.low_at_most)
+        self.classes_, self.low_at_most_ = self._scale(rows.y)
         code = score_codes(rows.y, self.classes_)
         low = (code <= self._low_position).astype(np.float64)
         above = (code[:, None] > np.arange(len(self.classes_) - 1)).astype(np.float64)
@@ -139,7 +142,7 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
             self.effort, n=len(low), rate=min(rate, 1.0 - rate), n_steps=above.shape[1]
         )
         rng = generator(self.random_state)
-        repeats = validation_splits(
+        repeats, by_customer = validation_splits(
             low,
             rows.groups,
             dates=rows.dates,
@@ -160,6 +163,7 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
             self.columns_.n_levels,
             repeats,
             recipe,
+            calibrate_on=by_customer,
             seed=int(rng.integers(2**30)),
             n_jobs=self.n_jobs,
         )
@@ -200,6 +204,49 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
         """Return the mean of the predicted distribution, in points of the scale, shape (n,)."""
         probability = self.predict_proba(X)
         return np.asarray(probability @ self.classes_.astype(np.float64))
+
+    def expected_nps(self, X: Any, *, by: Any = None, weights: Any = None) -> pd.DataFrame:
+        """Return the expected NPS of groups of customers, had everyone in them answered.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n, p)
+            Features.
+        by : array-like of shape (n,), optional
+            Group of each row; None for one group of all.
+        weights : array-like of shape (n,), optional
+            Weights of the rows, not negative.
+
+        Returns
+        -------
+        DataFrame
+            One row per group: group, n, detractors, passives, promoters (expected shares) and nps
+            (promoters less detractors, in points from −100 to 100).
+
+        Raises
+        ------
+        ModelError
+            The levels are not 0 … 10; `by` or `weights` do not fit X.
+
+        Notes
+        -----
+        The mean of the predicted distributions. It holds no sampling error and no interval: it
+        is what the model expects, not a survey.
+        """
+        if not np.array_equal(self.classes_, np.arange(11)):
+            raise ModelError("An NPS needs the levels 0 to 10; fit with levels='nps'.")
+        share = self.predict_proba(X)
+        group = np.full(len(share), "all") if by is None else np.asarray(by)
+        weight = np.ones(len(share)) if weights is None else np.asarray(weights, dtype=np.float64)
+        if group.shape != (len(share),) or weight.shape != (len(share),) or (weight < 0).any():
+            raise ModelError(f"by and weights must have {len(share):,} entries, none below 0.")
+        parts = [share[:, :7].sum(axis=1), share[:, 7:9].sum(axis=1), share[:, 9:].sum(axis=1)]
+        sums = pd.DataFrame(np.array(parts).T * weight[:, None], columns=list(_NPS_GROUPS))
+        sums = sums.assign(weight=weight, n=1).groupby(group, dropna=False).sum()
+        table = sums[list(_NPS_GROUPS)].div(sums["weight"], axis=0)
+        table.insert(0, "n", sums["n"])
+        table["nps"] = 100.0 * (table["promoters"] - table["detractors"])
+        return table.rename_axis("group").reset_index()
 
     def low_score_probability(self, X: Any) -> Floats:
         """Return the probability of a score up to `low_at_most_`, shape (n,)."""
@@ -272,6 +319,19 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
         tags.input_tags.string = True
         tags.input_tags.categorical = True
         return tags
+
+    def _scale(self, scores: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Any]:
+        """Resolve the declared scale, or take it from the scores."""
+        if not isinstance(self.levels, str):
+            given = np.unique(scores) if self.levels is None else np.array(list(self.levels))
+            return checked_scale(given, self.low_at_most)
+        if self.levels not in SCALES:
+            raise ModelError(
+                f"levels must be {', '.join(SCALES)} or a sequence of numbers; got "
+                f"{self.levels!r}."
+            )
+        levels, low = SCALES[self.levels]
+        return checked_scale(np.array(levels), low if self.low_at_most is None else self.low_at_most)
 
     @property
     def _low_position(self) -> int:

@@ -9,7 +9,14 @@ import numpy.typing as npt
 
 from cxpredict.errors import ModelError
 
-__all__ = ["checked_scale", "score_codes"]
+__all__ = ["SCALES", "checked_scale", "score_codes"]
+
+SCALES: dict[str, tuple[range, int]] = {
+    "nps": (range(11), 6),
+    "csat": (range(1, 6), 2),
+    "ces": (range(1, 8), 3),
+}
+"""Levels of the usual scales, and the highest low one: detractors, unhappy, with much effort."""
 
 
 def checked_scale(levels: npt.NDArray[Any], low_at_most: Any) -> tuple[npt.NDArray[Any], Any]:

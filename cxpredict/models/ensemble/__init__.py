@@ -181,6 +181,7 @@ def fit_ensemble(
     repeats: Sequence[Sequence[Split]],
     recipe: Recipe,
     *,
+    calibrate_on: Sequence[Split] | None = None,
     seed: int,
     n_jobs: int | None = None,
 ) -> tuple[Ensemble, HeldOut]:
@@ -196,6 +197,8 @@ def fit_ensemble(
         Inner folds, per repeat: rows to learn from, and rows to be judged on.
     recipe : Recipe
         Members.
+    calibrate_on : sequence of (train, valid), optional
+        Folds for the held-out margins, where they should not be those of `repeats`.
     seed : int
         Seed of the first booster; the others count upwards.
     n_jobs : int, optional
@@ -209,7 +212,9 @@ def fit_ensemble(
     Notes
     -----
     Category means, splines, rounds and penalties of an inner fold come from its training rows
-    alone. Members without weight are not refitted.
+    alone. Members without weight are not refitted. Where rows are judged at later dates than they
+    are learned from, members and weights are chosen so, but calibrated by customer at all dates:
+    the drift between the dates is in the rows of the refit, and must not be corrected twice.
     """
     offsets = offsets_of(cases)
     n_shapes = len(recipe.shapes)
@@ -223,6 +228,12 @@ def fit_ensemble(
         strength, margins = _best_strength(cases, recipe, margins)
         weights = _weigh(cases, margins)
         blended = np.tensordot(weights, margins, axes=1)
+        if calibrate_on is not None:
+            chosen = replace(recipe, strengths=(strength,))
+            again = _cross_fit(
+                cases, n_levels, calibrate_on, chosen, offsets, seed, run, rounds=found[0].rounds
+            )
+            blended = np.tensordot(weights, again.margins, axes=1)
         ensemble = _refit(cases, n_levels, recipe, offsets, found, weights, strength, seed, run)
     members = _describe(cases, recipe, found, margins, weights)
     return ensemble, HeldOut(blended, members)
@@ -236,6 +247,7 @@ def _cross_fit(
     offsets: Floats,
     seed: int,
     run: Run,
+    rounds: list[int] | None = None,
 ) -> _Repeat:
     """Held-out margins of the boosters, then of the regression at each strength."""
 
@@ -245,7 +257,7 @@ def _cross_fit(
     prepared = list(run(prepare, splits))
     folds = [fold for fold, _ in prepared]
     shapes = _constrained(cases, recipe, folds[0].matrix.shape[1])
-    margins, rounds = cross_fit(folds, shapes, seed, run)
+    margins, counts = cross_fit(folds, shapes, seed, run, rounds=rounds)
     table = np.full((len(recipe.shapes) + len(recipe.strengths), *cases.event.shape), np.nan)
     for k, (_, valid) in enumerate(splits):
         position, step = cases.asked(valid)
@@ -253,7 +265,7 @@ def _cross_fit(
             table[i, valid[position], step] = margins[i][k] + offsets[step]
         for i, margin in enumerate(prepared[k][1], start=len(recipe.shapes)):
             table[i, valid[position], step] = margin
-    return _Repeat(table, rounds)
+    return _Repeat(table, counts)
 
 
 def _prepare(

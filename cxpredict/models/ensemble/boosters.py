@@ -73,7 +73,12 @@ def dataset(
 
 
 def cross_fit(
-    folds: Sequence[FoldData], shapes: Sequence[dict[str, Any]], seed: int, run: Run
+    folds: Sequence[FoldData],
+    shapes: Sequence[dict[str, Any]],
+    seed: int,
+    run: Run,
+    *,
+    rounds: Sequence[int] | None = None,
 ) -> tuple[list[list[Floats]], list[int]]:
     """Boost every shape on every fold in step until its mean held-out loss stops falling.
 
@@ -87,6 +92,8 @@ def cross_fit(
         Seed of the first shape; the others count upwards.
     run : callable
         A `map`, perhaps in threads.
+    rounds : sequence of int, optional
+        Rounds of each shape, if they are known already.
 
     Returns
     -------
@@ -99,29 +106,36 @@ def cross_fit(
     Every booster is trained on one thread and boosters run in parallel, so that sums of gradients
     never depend on the number of threads.
     """
-    share = np.array([fold.weight for fold in folds])
     boosters = [
         [_booster(fold, {**shape, "seed": seed + i}) for fold in folds]
         for i, shape in enumerate(shapes)
     ]
-    losses: list[list[float]] = [[] for _ in shapes]
-    going = list(range(len(shapes)))
+    counts = list(rounds) if rounds is not None else _best_rounds(boosters, folds, run)
+    tasks = [
+        (booster, fold.matrix, count)
+        for row, count in zip(boosters, counts, strict=True)
+        for booster, fold in zip(row, folds, strict=True)
+    ]
+    margins = list(run(_held_out, tasks))
+    k = len(folds)
+    return [margins[i * k : (i + 1) * k] for i in range(len(shapes))], counts
+
+
+def _best_rounds(
+    boosters: list[list[lgb.Booster]], folds: Sequence[FoldData], run: Run
+) -> list[int]:
+    """Boost in step until the mean held-out loss of no shape falls; return the best rounds."""
+    share = np.array([fold.weight for fold in folds])
     n_rows = sum(len(fold.matrix) for fold in folds)
+    losses: list[list[float]] = [[] for _ in boosters]
+    going = list(range(len(boosters)))
     while going:
         curves = iter(list(run(_advance, [b for i in going for b in boosters[i]])))
         for i in list(going):
             losses[i] += list(share @ np.array([next(curves) for _ in folds]) / share.sum())
             if _finished(losses[i], n_rows):
                 going.remove(i)
-    rounds = [int(np.argmin(curve)) + 1 for curve in losses]
-    tasks = [
-        (booster, fold.matrix, count)
-        for row, count in zip(boosters, rounds, strict=True)
-        for booster, fold in zip(row, folds, strict=True)
-    ]
-    margins = list(run(_held_out, tasks))
-    k = len(folds)
-    return [margins[i * k : (i + 1) * k] for i in range(len(shapes))], rounds
+    return [int(np.argmin(curve)) + 1 for curve in losses]
 
 
 def refit(
@@ -186,6 +200,8 @@ def _advance(booster: lgb.Booster) -> list[float]:
 
 def _held_out(task: tuple[lgb.Booster, Floats, int]) -> Floats:
     booster, matrix, rounds = task
+    while booster.current_iteration() < rounds:
+        booster.update()
     raw = booster.predict(matrix, raw_score=True, num_iteration=rounds, num_threads=1)
     return np.asarray(raw, dtype=np.float64)
 

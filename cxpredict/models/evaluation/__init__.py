@@ -12,11 +12,11 @@ import pandas as pd
 from cxpredict.models.evaluation import inputs, metrics
 from cxpredict.models.evaluation.comparison import compare
 from cxpredict.models.evaluation.intervals import BinaryMeasure, Bootstrap, Sample, largest
-from cxpredict.models.evaluation.reliability import calibration_table
+from cxpredict.models.evaluation.reliability import calibration_table, interval_table
 from cxpredict.models.evaluation.segments import divide, of_each_division
 from cxpredict.models.scale import score_codes
 
-__all__ = ["calibration_table", "compare", "evaluate", "evaluate_scores"]
+__all__ = ["calibration_table", "compare", "evaluate", "evaluate_scores", "interval_table"]
 
 Floats = npt.NDArray[np.float64]
 

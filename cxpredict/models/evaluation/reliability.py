@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from cxpredict.errors import ModelError
 from cxpredict.models.evaluation import inputs, metrics
 from cxpredict.models.evaluation.intervals import N_BINS
 
-__all__ = ["calibration_noise", "calibration_table"]
+__all__ = ["calibration_noise", "calibration_table", "interval_table"]
 
 
 def calibration_table(
@@ -107,3 +108,69 @@ def calibration_noise(p: Any, *, weights: Any = None) -> float:
     bins = metrics.equal_mass_bins(cell, weight, N_BINS)
     variance = np.bincount(bins[cell], weight**2 * probability * (1.0 - probability))
     return float(np.sqrt(2.0 * variance / np.pi).sum() / weight.sum())
+
+
+def interval_table(
+    y: Any, p: Any, interval: Any, *, n_bins: int = 10, weights: Any = None
+) -> pd.DataFrame:
+    """Compare intervals of probabilities with the observed rates in bins of equal mass.
+
+    Parameters
+    ----------
+    y, p, weights
+        As in `evaluate`.
+    interval : array-like of shape (n, 2)
+        Low and high of each probability, as from `ChurnModel.predict_interval`.
+    n_bins : int, default 10
+        Number of bins; equal predictions stay in one bin.
+
+    Returns
+    -------
+    DataFrame
+        Columns bin (1, 2, … by rising prediction), n (rows), mean_low, mean_high, width, observed,
+        covered (whether the observed rate lies between the means).
+
+    Raises
+    ------
+    ModelError
+        As in `evaluate`; or the shape of the interval does not fit.
+
+    Notes
+    -----
+    The observed rate is itself uncertain, so that even right intervals cover less than their
+    level: the more so the fewer rows a bin has.
+
+    Examples
+    --------
+    >>> bounds = [[0.1, 0.6], [0.1, 0.6], [0.8, 0.9], [0.8, 0.9]]
+    >>> table = interval_table([0, 1, 1, 1], [0.2, 0.2, 0.9, 0.9], bounds, n_bins=2)
+    >>> table[["observed", "covered"]].values.tolist()
+    [[0.5, True], [1.0, False]]
+    """
+    table = calibration_table(y, p, n_bins=n_bins, weights=weights)
+    bounds = np.asarray(interval, dtype=np.float64)
+    probability = inputs.probabilities(p)
+    if bounds.shape != (len(probability), 2) or not np.isfinite(bounds).all():
+        raise ModelError(
+            f"interval must have shape ({len(probability):,}, 2) without gaps; got {bounds.shape}."
+        )
+    weight, _ = inputs.aligned(None, weights, y=y, p=p)
+    _, cell = np.unique(probability, return_inverse=True)
+    _, row_bin = np.unique(
+        metrics.equal_mass_bins(cell, weight, n_bins)[cell], return_inverse=True
+    )
+    low, high = (
+        np.bincount(row_bin, weight * side) / np.bincount(row_bin, weight) for side in bounds.T
+    )
+    observed = table["observed"].to_numpy()
+    return pd.DataFrame(
+        {
+            "bin": table["bin"],
+            "n": table["n"],
+            "mean_low": low,
+            "mean_high": high,
+            "width": high - low,
+            "observed": observed,
+            "covered": (low <= observed) & (observed <= high),
+        }
+    )

@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 from cxpredict.errors import ModelError
 from cxpredict.models.calibration import Calibration, fit_calibration
 from cxpredict.models.columns import learn_columns
-from cxpredict.models.ensemble import fit_ensemble
 from cxpredict.models.ensemble.cases import Cases
+from cxpredict.models.ensemble.fit import fit_ensemble
 from cxpredict.models.ensemble.recipes import Effort, recipe_for
 from cxpredict.models.inputs import (
     TrainingRows,

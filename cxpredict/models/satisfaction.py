@@ -15,8 +15,9 @@ from sklearn.utils.validation import check_is_fitted
 from cxpredict.errors import ModelError
 from cxpredict.models.calibration import Calibration, fit_calibration
 from cxpredict.models.columns import learn_columns
-from cxpredict.models.ensemble import Ensemble, fit_ensemble
+from cxpredict.models.ensemble import Ensemble
 from cxpredict.models.ensemble.cases import Cases
+from cxpredict.models.ensemble.fit import fit_ensemble
 from cxpredict.models.ensemble.recipes import Effort, recipe_for
 from cxpredict.models.inputs import (
     as_frame,
@@ -327,11 +328,12 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
             return checked_scale(given, self.low_at_most)
         if self.levels not in SCALES:
             raise ModelError(
-                f"levels must be {', '.join(SCALES)} or a sequence of numbers; got "
-                f"{self.levels!r}."
+                f"levels must be {', '.join(SCALES)} or a sequence of numbers; got {self.levels!r}."
             )
         levels, low = SCALES[self.levels]
-        return checked_scale(np.array(levels), low if self.low_at_most is None else self.low_at_most)
+        return checked_scale(
+            np.array(levels), low if self.low_at_most is None else self.low_at_most
+        )
 
     @property
     def _low_position(self) -> int:

@@ -10,7 +10,7 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import roc_auc_score
 
 from cxpredict.errors import ModelError
-from cxpredict.models.boosting.trees import hold_feature
+from cxpredict.models.ensemble.trees import hold_feature
 from cxpredict.models.evaluation import evaluate, evaluate_scores
 from cxpredict.models.satisfaction import SatisfactionModel
 
@@ -73,14 +73,14 @@ def test_proper_distributions_and_consistent_low_probability(trained):
     np.testing.assert_allclose(model.expected_score(X), proba @ np.arange(1, 6))
     assert (model.predict(X) == np.array(LEVELS)[proba.argmax(axis=1)]).all()
     # Calibration never changes the order of customers.
-    order = np.argsort(model.decision_function(X))
+    order = np.argsort(model.low_score_margin(X))
     assert (np.diff(risk[order]) >= 0).all()
 
 
 def test_uncalibrated_thresholds_are_monotone_by_construction(trained):
     model, X, _ = trained
-    matrix = model.columns_.encode(X)
-    margins = [model.bag_.margin(np.column_stack([matrix, np.full(1200, k)])) for k in range(4)]
+    codes = model.columns_.encode(X)
+    margins = [model.ensemble_.margin(codes, step=k) for k in range(4)]
     assert (np.diff(margins, axis=0) <= 1e-12).all()
 
 
@@ -88,7 +88,7 @@ def test_contributions_add_up_to_the_margin_of_a_low_score(trained):
     model, X, score = trained
     values, base = model.contributions(X[:300])
     assert values.shape == (300, 3)
-    margin = model.decision_function(X[:300])
+    margin = model.low_score_margin(X[:300])
     np.testing.assert_allclose(base + values.sum(axis=1), margin, rtol=0, atol=1e-9)
     assert roc_auc_score(score[:300] <= 2, margin) > 0.6
     # Long waits push towards a low score.
@@ -97,14 +97,16 @@ def test_contributions_add_up_to_the_margin_of_a_low_score(trained):
 
 def test_held_threshold_gives_the_same_margin(trained):
     model, X, _ = trained
-    matrix = np.column_stack([model.columns_.encode(X), np.full(1200, 1.0)])
+    codes = model.columns_.encode(X)
+    held, whole = model.low_ensemble_, model.ensemble_
     np.testing.assert_allclose(
-        model.low_bag_.margin(matrix), model.bag_.margin(matrix), rtol=0, atol=1e-12
+        held.margin(codes, step=1), whole.margin(codes, step=1), rtol=0, atol=1e-12
     )
-    for text in model.low_bag_.to_state():
+    step = str(len(whole.encoding.column_of))
+    for text in held.to_state()["boosters"]:
         used = {f for line in text.split("\n") if line.startswith("split_feature=")
                 for f in line.partition("=")[2].split()}  # fmt: skip
-        assert "3" not in used
+        assert step not in used
 
 
 def test_holding_a_feature_by_hand():
@@ -130,7 +132,7 @@ def test_state_through_json_is_bit_equal(trained):
     model, X, _ = trained
     text = json.dumps(model.to_state(), allow_nan=False)
     again = SatisfactionModel.from_state(json.loads(text))
-    names = ("predict_proba", "predict", "decision_function", "predict_interval", "expected_score")
+    names = ("predict_proba", "predict", "low_score_margin", "predict_interval", "expected_score")
     for method in names:
         np.testing.assert_array_equal(getattr(again, method)(X), getattr(model, method)(X))
     np.testing.assert_array_equal(again.contributions(X)[0], model.contributions(X)[0])
@@ -211,3 +213,56 @@ def test_telco_satisfaction(shared_data):
     low = low.set_index("metric")["estimate"]
     assert low["roc_auc"] > 0.8
     assert low["ece"] < 0.03
+
+
+def test_expected_nps_of_groups_by_hand_and_against_the_answers():
+    rng = np.random.default_rng(0)
+    visits = rng.integers(0, 5, 900)
+    score = np.clip(4 + visits + rng.integers(-3, 4, 900), 0, 10)
+    X = pd.DataFrame({"visits": visits})
+    model = SatisfactionModel(levels="nps", effort="fast", random_state=0).fit(X, score)
+    assert model.low_at_most_ == 6
+    assert model.classes_.tolist() == list(range(11))
+    table = model.expected_nps(X, by=visits >= 3).set_index("group")
+    share = model.predict_proba(X)
+    rows = visits >= 3
+    by_hand = 100 * (share[rows, 9:].sum(axis=1) - share[rows, :7].sum(axis=1)).mean()
+    assert table.loc[True, "nps"] == pytest.approx(by_hand)
+    assert table.loc[True, "n"] == rows.sum()
+    parts = table[["detractors", "passives", "promoters"]]
+    np.testing.assert_allclose(parts.sum(axis=1), 1.0)
+    for group in (False, True):
+        answered = score[rows == group]
+        nps = 100 * ((answered >= 9).mean() - (answered <= 6).mean())
+        assert table.loc[group, "nps"] == pytest.approx(nps, abs=6)
+    assert model.expected_nps(X)["group"].tolist() == ["all"]
+    weighted = model.expected_nps(X, weights=rows.astype(float))
+    assert weighted.loc[0, "nps"] == pytest.approx(by_hand)
+
+
+def test_scales_by_name(trained):
+    _, X, score = trained
+    named = SatisfactionModel(levels="csat", effort="fast", random_state=0).fit(
+        X[:300], score[:300]
+    )
+    assert named.classes_.tolist() == LEVELS
+    assert named.low_at_most_ == 2
+    with pytest.raises(ModelError, match="nps, csat, ces or a sequence of numbers; got 'stars'"):
+        SatisfactionModel(levels="stars").fit(X, score)
+    with pytest.raises(ModelError, match="NPS needs the levels 0 to 10"):
+        named.expected_nps(X)
+
+
+def test_a_few_hundred_answers_are_enough():
+    """150 answers on 11 levels, some of them never given: close to the base rates, no collapse."""
+    rng = np.random.default_rng(4)
+    wait = rng.integers(0, 10, 150)
+    score = np.clip(9 - wait // 2 + rng.integers(-1, 2, 150), 4, 10)
+    model = SatisfactionModel(levels="nps", effort="fast", random_state=0)
+    proba = model.fit(pd.DataFrame({"wait": wait}), score).predict_proba(
+        pd.DataFrame({"wait": wait})
+    )
+    np.testing.assert_allclose(proba.sum(axis=1), 1.0)
+    assert (proba >= 0).all()
+    assert proba[:, :4].sum(axis=1).mean() < 0.05
+    assert np.abs(proba.mean(axis=0) - np.bincount(score, minlength=11) / 150).max() < 0.08

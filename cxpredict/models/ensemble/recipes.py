@@ -68,7 +68,7 @@ def recipe_for(effort: str, *, n: int, rate: float, n_steps: int) -> Recipe:
     -----
     Trees are small: churn is mostly additive. One booster draws its thresholds at random (extra
     trees), which errs elsewhere than the others. Under 3,000 rows leaves are smaller and every
-    booster is cross-fitted three times; with a rare class (under 5 %) the largest trees stay as
+    booster is cross-fitted twice; with a rare class (under 5 %) the largest trees stay as
     regularised as the others.
 
     References
@@ -84,7 +84,7 @@ def recipe_for(effort: str, *, n: int, rate: float, n_steps: int) -> Recipe:
     if n >= FEW_ROWS and rate >= RARE:
         large |= {"learning_rate": 0.03, "lambda_l2": 0.0, **by_node}
     extra = {**middle, "extra_trees": True, **by_node}
-    recipe = Recipe((small, middle, large, extra), n_repeats=3 if n < FEW_ROWS else 1, n_refits=3)
+    recipe = Recipe((small, middle, large, extra), n_repeats=2 if n < FEW_ROWS else 1, n_refits=2)
     if effort == "fast":
         return replace(recipe, shapes=(middle,), n_repeats=1)
     if effort == "thorough":

@@ -156,9 +156,7 @@ def interval_table(
         )
     weight, _ = inputs.aligned(None, weights, y=y, p=p)
     _, cell = np.unique(probability, return_inverse=True)
-    _, row_bin = np.unique(
-        metrics.equal_mass_bins(cell, weight, n_bins)[cell], return_inverse=True
-    )
+    _, row_bin = np.unique(metrics.equal_mass_bins(cell, weight, n_bins)[cell], return_inverse=True)
     low, high = (
         np.bincount(row_bin, weight * side) / np.bincount(row_bin, weight) for side in bounds.T
     )

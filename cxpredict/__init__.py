@@ -30,6 +30,7 @@ _HOMES = {
     "cxpredict.features.problem": ("ChurnProblem", "SatisfactionProblem"),
     "cxpredict.models.churn": ("ChurnModel",),
     "cxpredict.models.evaluation": ("compare", "evaluate"),
+    "cxpredict.models.horizon": ("HorizonModel",),
     "cxpredict.models.satisfaction": ("SatisfactionModel",),
     "cxpredict.drivers.contributions": ("explain",),
     "cxpredict.value.customer_value": ("customer_value",),

@@ -36,6 +36,7 @@ _HOMES = {
     "cxpredict.models.calibration.shift": ("adjust_base_rate",),
     "cxpredict.models.churn": ("ChurnModel",),
     "cxpredict.models.evaluation": ("calibration_table", "compare", "evaluate", "interval_table"),
+    "cxpredict.models.horizon": ("HorizonModel",),
     "cxpredict.models.satisfaction": ("SatisfactionModel",),
     "cxpredict.drivers.contributions": ("explain",),
     "cxpredict.value.customer_value": ("customer_value",),

@@ -1,6 +1,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_log import CUSTOMERS, PLAIN, START, random_frames
 
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, DataError, EmptyDataError
@@ -260,3 +263,71 @@ def test_dates_come_in_any_form(company):
     for wrong in ([], None, "soon"):
         with pytest.raises(ConfigError, match="expected a date"):
             problem.population(company.log, wrong)
+
+
+def test_durations_count_from_the_opening_of_the_window_to_the_event_or_the_end():
+    log = CustomerLog.from_frames(
+        transactions=sales(a=[-5, 7], b=[-5, 7.5, 9], c=[-5, 37], d=[-5, 120]),
+        observed_until=day(97).date(),
+        max_reject_share=1,
+    )
+    problem = ChurnProblem(inactive="purchase", horizon_days=30, gap_days=7)
+    assert problem.churn_by == "silence"
+    index = problem.population(log, AS_OF)
+    found = problem.durations(log, index)
+    # a bought at the very opening, which is outside; d after the records are said to end
+    assert found.to_numpy().tolist() == [[90, 0], [0.5, 1], [30, 1], [90, 0]]
+    assert problem.durations(log, index, horizon_days=20)["days"].tolist() == [20, 0.5, 20, 20]
+    earlier = problem.durations(log, index, until=day(37))
+    assert earlier.to_numpy().tolist() == [[30, 0], [0.5, 1], [30, 1], [30, 0]]
+    assert problem.durations(log, index, until=day(6)).isna().all(axis=None)
+    assert problem.durations(log, index[:0]).shape == (0, 2)
+
+
+def test_durations_of_cancellations_leave_out_who_left_in_the_gap():
+    rows = sales(a=[-5], b=[-5], c=[-5], d=[-5, 90])
+    leaving = sales(b=[8], c=[7], d=[60]).assign(kind="cancellation")
+    log = CustomerLog.from_frames(
+        transactions=pd.concat([rows, leaving]), observed_until=day(91).date()
+    )
+    problem = ChurnProblem(cancelled="cancellation", horizon_days=30, gap_days=7)
+    assert problem.churn_by == "event"
+    found = problem.durations(log, problem.population(log, AS_OF), horizon_days=60)
+    np.testing.assert_array_equal(found, [[60, 0], [1, 1], [np.nan, np.nan], [53, 1]])
+
+
+def test_durations_need_times_and_a_horizon():
+    customers = pd.DataFrame({"customer_id": ["a", "b"], "left": [1, 0]})
+    log = CustomerLog.from_frames(customers=customers, transactions=sales(a=[-5]))
+    problem = ChurnProblem(label="left")
+    index = problem.population(log, AS_OF)
+    with pytest.raises(ConfigError, match="a label column has no times"):
+        problem.durations(log, index)
+    problem = ChurnProblem(inactive="purchase", horizon_days=30)
+    with pytest.raises(ConfigError, match="horizon_days: expected 1 or more, found 0"):
+        problem.durations(log, problem.population(log, AS_OF), horizon_days=0)
+
+
+@settings(PLAIN, max_examples=8)
+@given(seed=st.integers(0, 2**31), way=st.sampled_from(["inactive", "cancelled"]))
+def test_durations_agree_with_the_labels_at_every_horizon(seed, way):
+    frames = random_frames(seed)
+    rng = np.random.default_rng(seed)
+    end = START + pd.Timedelta(days=int(rng.integers(60, 160)))
+    log = CustomerLog.from_frames(**frames, max_reject_share=1, observed_until=end.date())
+    kind = {"inactive": "purchase", "cancelled": "refund"}[way]
+    gap = int(rng.integers(0, 9))
+    dates = [START + pd.Timedelta(days=d) for d in (20, 50, 90)]
+    for days in (5, 30):
+        problem = ChurnProblem(**{way: kind}, horizon_days=days, gap_days=gap, active_days=90)
+        index = pd.MultiIndex.from_product([CUSTOMERS, dates], names=["customer_id", "as_of"])
+        label = problem.labels(log, index)
+        over = index.get_level_values("as_of") + pd.Timedelta(days=gap + days) <= end
+        found = problem.durations(log, index, horizon_days=int(rng.integers(30, 60)))
+        came = (found["event"] == 1) & (found["days"] <= days)
+        label_says = (label == 0) if way == "inactive" else (label == 1)
+        assert (came[label.notna()] == label_says[label.notna()]).all()
+        assert (found["days"].isna() == label.isna())[over].all()
+        # Without a label the window is open still: no duration claims to have passed it.
+        passed = (found["days"] >= days) & (found["event"] == 0)
+        assert not passed[label.isna()].any()

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Literal
+
+import ibis
 import ibis.expr.types as ir
+import numpy as np
 import pandas as pd
 
 from cxpredict.config import ChurnSettings, SatisfactionSettings
 from cxpredict.config.reading import check_settings
 from cxpredict.data.log import CustomerLog
+from cxpredict.errors import ConfigError
+from cxpredict.features.build import index_rows
 from cxpredict.features.problem import labels
 from cxpredict.features.problem.dated import DatedProblem
 from cxpredict.features.problem.population import (
@@ -16,6 +23,7 @@ from cxpredict.features.problem.population import (
     records_of_kind,
     seen_before,
     sightings,
+    to_dates,
 )
 
 __all__ = ["ChurnProblem", "SatisfactionProblem"]
@@ -69,6 +77,91 @@ class ChurnProblem(DatedProblem):
     def _kind(self) -> str | None:
         return self.settings.cancelled or self.settings.inactive
 
+    @property
+    def churn_by(self) -> Literal["event", "silence"]:
+        """Whether an event is churn, as a cancellation, or its absence, as of purchases."""
+        return "event" if self.settings.inactive is None else "silence"
+
+    def durations(
+        self,
+        log: CustomerLog,
+        index: pd.MultiIndex,
+        *,
+        horizon_days: int = 180,
+        until: Date | None = None,
+    ) -> pd.DataFrame:
+        """Look up how long it took customers after each date to leave, or to come back.
+
+        Parameters
+        ----------
+        log : CustomerLog
+            The records; of corrected ones the latest version counts.
+        index : MultiIndex (customer_id, as_of)
+            For whom and when.
+        horizon_days : int, default 180
+            Nobody is followed longer; may be longer or shorter than the horizon of the problem.
+        until : date, optional
+            End observation here if the records go on: at the test date, so that training windows
+            never reach beyond it.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by `index`: `days` from ``as_of + gap`` to the event (the cancellation, or with
+            `inactive` the next event of that kind) or to the end of observation; `event`, 1 or 0.
+            Both are missing for those who had left before the window opened, and where
+            observation ends before that.
+
+        Raises
+        ------
+        ConfigError
+            The problem is a label column, which has no times, or the horizon is below 1.
+
+        Notes
+        -----
+        Agrees with `labels`: where a label is known, its customer cancelled, or came back, within
+        the horizon if and only if `event` is 1 and `days` at most the horizon.
+
+        Examples
+        --------
+        >>> sales = pd.DataFrame(
+        ...     {"customer_id": ["a", "b", "b"], "amount": 1.0, "kind": "purchase",
+        ...      "occurred_at": ["2024-01-01", "2024-01-01", "2024-02-15"]}
+        ... )
+        >>> log = CustomerLog.from_frames(transactions=sales)
+        >>> churn = ChurnProblem(inactive="purchase", horizon_days=30)
+        >>> index = churn.population(log, "2024-01-16")
+        >>> churn.durations(log, index, horizon_days=90).to_numpy().tolist()
+        [[30.0, 0.0], [30.0, 1.0]]
+        """
+        if self._kind is None:
+            raise ConfigError("a label column has no times: durations need cancelled or inactive")
+        if horizon_days < 1:
+            raise ConfigError(f"horizon_days: expected 1 or more, found {horizon_days}")
+        if not len(index):
+            return pd.DataFrame({"days": [], "event": []}, index=index, dtype="float64")
+        rows = index_rows(index)
+        window = labels.window_of(
+            ibis.memtable(rows), gap_days=self.settings.gap_days, horizon_days=horizon_days
+        )
+        events = labels.events_of_kind(log, self._kind)
+        silence = self.churn_by == "silence"
+        found = (labels.first_inside if silence else labels.first_ever)(window, events)
+        at = found.order_by("_row").at.to_pyarrow().to_pandas()
+        opens = rows["as_of"] + timedelta(days=self.settings.gap_days)
+        ends = labels.observed_until(log, kind=self._kind)
+        if until is not None:
+            ends = min(ends, to_dates(until)[0])
+        one_day = pd.Timedelta(days=1)
+        to_event = ((at - opens) / one_day).to_numpy(dtype="float64")
+        observed = ((ends - opens) / one_day).clip(upper=horizon_days).to_numpy(dtype="float64")
+        event = (to_event <= observed).astype("float64")
+        days = np.where(event == 1, to_event, observed)
+        known = ~(to_event <= 0) & (observed >= 0)
+        frame = pd.DataFrame({"days": days, "event": event}, index=index)
+        frame.loc[~known] = np.nan
+        return frame
+
     def to_score(self, log: CustomerLog, as_of: Date) -> pd.MultiIndex:
         """List the customers a batch job scores: the population less those known to have left."""
         index = super().to_score(log, as_of)
@@ -92,13 +185,9 @@ class ChurnProblem(DatedProblem):
     def _labels(self, log: CustomerLog, population: ir.Table) -> ir.Table:
         if self.settings.label is not None:
             return labels.given_column(log, population, self.settings.label, self.settings.positive)
-        if self.settings.inactive is not None:
-            events = labels.events_of_kind(log, self.settings.inactive)
-            return labels.falls_silent(self._window(population), events)
-        assert self.settings.cancelled is not None
-        return labels.cancels(
-            self._window(population), labels.events_of_kind(log, self.settings.cancelled)
-        )
+        assert self._kind is not None
+        outcome = labels.falls_silent if self.churn_by == "silence" else labels.cancels
+        return outcome(self._window(population), labels.events_of_kind(log, self._kind))
 
 
 class SatisfactionProblem(DatedProblem):

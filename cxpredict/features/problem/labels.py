@@ -27,11 +27,10 @@ def window_of(population: ir.Table, *, gap_days: int, horizon_days: int) -> ir.T
 
 def cancels(population: ir.Table, events: ir.Table) -> ir.Table:
     """Label 1 who cancels in the window, 0 who does not, missing who had left before it opened."""
-    first = events.group_by("customer_id").agg(left=events.occurred_at.min())
-    rows = population.left_join(first, "customer_id").drop("customer_id_right")
+    rows = first_ever(population, events)
     label = ibis.cases(
-        (rows.left <= rows.opens, ibis.null("float64")),
-        (rows.left <= rows.closes, ibis.literal(1.0)),
+        (rows.at <= rows.opens, ibis.null("float64")),
+        (rows.at <= rows.closes, ibis.literal(1.0)),
         else_=0.0,
     )
     return rows.select("customer_id", "as_of", label=label)
@@ -39,10 +38,22 @@ def cancels(population: ir.Table, events: ir.Table) -> ir.Table:
 
 def falls_silent(population: ir.Table, events: ir.Table) -> ir.Table:
     """Label 1 who has no event in the window, 0 who has one."""
+    rows = first_inside(population, events)
+    return rows.select("customer_id", "as_of", label=rows.at.isnull().cast("float64"))
+
+
+def first_ever(population: ir.Table, events: ir.Table) -> ir.Table:
+    """Add `at`, the time of the customer's first event, whether before the window or after it."""
+    first = events.group_by("customer_id").agg(at=events.occurred_at.min())
+    return population.left_join(first, "customer_id").drop("customer_id_right")
+
+
+def first_inside(population: ir.Table, events: ir.Table) -> ir.Table:
+    """Add `at`, the time of the first event in the window, missing where there is none."""
+    keys = ["customer_id", "as_of"]
     inside = _in_window(population, events)
-    active = inside.select("customer_id", "as_of").distinct().mutate(active=ibis.literal(True))
-    rows = population.left_join(active, ["customer_id", "as_of"])
-    return rows.select("customer_id", "as_of", label=rows.active.isnull().cast("float64"))
+    first = inside.group_by(keys).agg(at=inside.occurred_at.min())
+    return population.left_join(first, keys).drop("customer_id_right", "as_of_right")
 
 
 def next_score(population: ir.Table, feedback: ir.Table, metric: str) -> ir.Table:

@@ -142,6 +142,7 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
             event,
             rows.groups,
             dates=rows.dates,
+            n_folds=recipe.n_folds,
             n_repeats=recipe.n_repeats,
             rng=rng,
             counts=class_counts(rows.y),

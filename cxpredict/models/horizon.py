@@ -16,7 +16,7 @@ from cxpredict.models.calibration import Calibration, fit_calibration
 from cxpredict.models.columns import learn_columns
 from cxpredict.models.ensemble.cases import Cases, Split
 from cxpredict.models.ensemble.fit import fit_ensemble
-from cxpredict.models.ensemble.recipes import Effort, recipe_for
+from cxpredict.models.ensemble.recipes import Effort, Recipe, recipe_for
 from cxpredict.models.inputs import as_frame, generator, training_rows
 from cxpredict.models.periods import (
     PeriodCases,
@@ -177,7 +177,7 @@ class HorizonModel(BaseEstimator):
             groups,
             target=_residuals(asked, self.life_table_["hazard"].to_numpy()),
         )
-        repeats, by_customer = _splits(asked, groups, dates, n_repeats=recipe.n_repeats, rng=rng)
+        repeats, by_customer = _splits(asked, groups, dates, recipe, rng)
         self.ensemble_, held_out = fit_ensemble(
             cases,
             self.columns_.n_levels,
@@ -313,15 +313,19 @@ def _splits(
     cases: PeriodCases,
     groups: Ints,
     dates: npt.NDArray[Any] | None,
-    *,
-    n_repeats: int,
+    recipe: Recipe,
     rng: np.random.Generator,
 ) -> tuple[list[list[Split]], list[Split] | None]:
     """Divide by customer, and by time if every period is known well enough early and late."""
     events = np.bincount(cases.position, np.nansum(cases.event, axis=1))[cases.position]
     came: Floats = (events > 0).astype(np.float64)
     counts = f"event: {int(came.sum()):,}, none: {int((came == 0).sum()):,}"
-    options: dict[str, Any] = {"n_repeats": n_repeats, "rng": rng, "counts": counts}
+    options: dict[str, Any] = {
+        "n_folds": recipe.n_folds,
+        "n_repeats": recipe.n_repeats,
+        "rng": rng,
+        "counts": counts,
+    }
     repeats, by_customer = validation_splits(came, groups, dates=dates, **options)
     for side in (0, 1):
         rows = np.unique(np.concatenate([split[side] for split in repeats[0]]))

@@ -13,7 +13,6 @@ from cxpredict.errors import ModelError
 
 __all__ = ["bootstrap_counts", "customer_groups", "grouped_folds", "validation_splits"]
 
-MANY_ROWS = 20_000
 FEWEST_PER_SIDE = 100
 """Rows of each outcome, early and late, without which validation is by customer alone."""
 
@@ -93,6 +92,7 @@ def validation_splits(
     groups: Ints,
     *,
     dates: npt.NDArray[Any] | None = None,
+    n_folds: int,
     n_repeats: int,
     rng: np.random.Generator,
     counts: str,
@@ -108,6 +108,8 @@ def validation_splits(
     dates : ndarray, shape (n,), optional
         Date of each row. With more than one, rows are judged at the latest third of the dates,
         by members that have seen other customers at earlier dates alone.
+    n_folds : int
+        Number of folds; fewer if an outcome is rarer than that.
     n_repeats : int
         Number of divisions to make.
     rng : numpy.random.Generator
@@ -118,9 +120,8 @@ def validation_splits(
     Returns
     -------
     tuple of (list of list of (train, valid), list of (train, valid) or None)
-        Per division, the rows to learn from and the rows to be judged on: 5 folds, 3 from 20,000
-        rows on, fewer if an outcome is rarer than that. And, if time divides them, one division
-        by customer alone, in which every row is judged once.
+        Per division and fold, the rows to learn from and the rows to be judged on. And, if time
+        divides them, one division by customer alone, in which every row is judged once.
 
     Raises
     ------
@@ -130,8 +131,9 @@ def validation_splits(
     Examples
     --------
     >>> day, event = np.repeat([1, 2], 200), np.tile([0.0, 1.0], 200)
-    >>> splits = validation_splits(event, np.arange(400), dates=day, n_repeats=1,
-    ...                            rng=np.random.default_rng(0), counts="0: 200, 1: 200")
+    >>> splits = validation_splits(event, np.arange(400), dates=day, n_folds=5,
+    ...                            n_repeats=1, rng=np.random.default_rng(0),
+    ...                            counts="0: 200, 1: 200")
     >>> all(day[train].max() < day[valid].min() for train, valid in splits[0][0])
     True
     """
@@ -141,8 +143,8 @@ def validation_splits(
             "Each of the two outcomes needs at least 2 customers to validate on; rows per class: "
             f"{counts}."
         )
-    n_folds = min(3 if len(event) >= MANY_ROWS else 5, customers)
-    folds = [grouped_folds(event, groups, n_folds=n_folds, rng=rng) for _ in range(n_repeats)]
+    k = min(n_folds, customers)
+    folds = [grouped_folds(event, groups, n_folds=k, rng=rng) for _ in range(n_repeats)]
     sides = _by_time(event, dates)
     everyone = np.ones(len(event), dtype=bool)
     by_customer = [_splits(fold, everyone, everyone) for fold in folds]

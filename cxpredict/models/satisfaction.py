@@ -147,6 +147,7 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
             low,
             rows.groups,
             dates=rows.dates,
+            n_folds=recipe.n_folds,
             n_repeats=recipe.n_repeats,
             rng=rng,
             counts=class_counts(rows.y),

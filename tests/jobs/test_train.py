@@ -130,6 +130,7 @@ def flat(folder, frame, **settings):
         "problems": {"churn": {"label": "left"}},
         "split": {"as_of": pd.Timestamp("2024-01-01").date(), "test_share": 0.3},
         "bands": {"churn": {"medium": 0.2, "high": 0.5}},
+        "effort": "fast",
         "random_state": 1,
         **settings,
     }

@@ -163,7 +163,7 @@ def test_out_of_fold_margins_know_nothing_of_noise():
     codes, y = rng.normal(size=(800, 5)), (rng.random(800) < 0.5).astype(float)
     codes = np.column_stack([codes, rng.integers(0, 150, 800)])
     groups = np.arange(800)
-    repeats, _ = validation_splits(y, groups, n_repeats=2, rng=rng, counts="")
+    repeats, _ = validation_splits(y, groups, n_folds=5, n_repeats=2, rng=rng, counts="")
     cases = Cases(codes, y[:, None], np.ones(800), groups, y)
     recipe = recipe_for("standard", n=800, rate=0.5, n_steps=1)
     ensemble, held_out = fit_ensemble(cases, [0] * 5 + [150], repeats, recipe, seed=0)
@@ -189,7 +189,7 @@ def test_choice_is_made_at_later_dates_and_other_customers():
     day = np.repeat(np.arange(6), 300)
     event = (rng.random(1800) < 0.4).astype(float)
     repeats, by_customer = validation_splits(
-        event, customer, dates=day, n_repeats=2, rng=rng, counts=""
+        event, customer, dates=day, n_folds=5, n_repeats=2, rng=rng, counts=""
     )
     for splits in repeats:
         for train, valid in splits:
@@ -200,7 +200,7 @@ def test_choice_is_made_at_later_dates_and_other_customers():
     judged = np.concatenate([valid for _, valid in by_customer])
     assert sorted(judged) == list(range(1800))
     few = validation_splits(
-        event[:60], customer[:60], dates=day[:60], n_repeats=1, rng=rng, counts=""
+        event[:60], customer[:60], dates=day[:60], n_folds=5, n_repeats=1, rng=rng, counts=""
     )
     assert few[1] is None
 

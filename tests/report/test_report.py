@@ -45,6 +45,7 @@ COMPANY = {
     "nps": {"window_days": 120, "weighted": True},
     "rox": {"shift_points": 5, "cost": 5000, "period_days": 90, "horizon_periods": 4},
     "actionable": ["support"],
+    "effort": "fast",
     "random_state": 7,
 }
 
@@ -84,6 +85,7 @@ def hostile_run(tmp_path_factory):
         "audit": {"on_leak": "drop"},
         "bands": {"churn": {"medium": 0.2, "high": 0.5}},
         "actionable": PAYLOADS,
+        "effort": "fast",
         "random_state": 7,
         "artifacts": "artifacts",
     }

@@ -8,13 +8,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from cxpredict.errors import ModelError
-from cxpredict.models.resampling import MANY_ROWS
 
 __all__ = ["Effort", "Recipe", "recipe_for"]
 
 Effort = Literal["fast", "standard", "thorough"]
 
 FEW_ROWS = 3_000
+MANY_ROWS = 20_000
 RARE = 0.05
 MAX_ROUNDS = 3_000
 PATIENCE = 50
@@ -30,8 +30,10 @@ class Recipe:
         LightGBM parameters of each booster.
     strengths : tuple of float
         Inverse penalties to try for the regression on splines, rising.
+    n_folds : int
+        Inner folds.
     n_repeats : int
-        How often each booster is fitted, with another seed and other folds.
+        How often each booster is cross-fitted, with another seed and other folds.
     n_refits : int
         How many boosters of each shape and repeat are fitted on all rows, with a seed each.
     trials : int
@@ -40,6 +42,7 @@ class Recipe:
 
     shapes: tuple[dict[str, Any], ...]
     strengths: tuple[float, ...] = (0.003, 0.03, 0.3, 3.0)
+    n_folds: int = 5
     n_repeats: int = 1
     n_refits: int = 1
     trials: int = 0
@@ -84,7 +87,12 @@ def recipe_for(effort: str, *, n: int, rate: float, n_steps: int) -> Recipe:
     if n >= FEW_ROWS and rate >= RARE:
         large |= {"learning_rate": 0.03, "lambda_l2": 0.0, **by_node}
     extra = {**middle, "extra_trees": True, **by_node}
-    recipe = Recipe((small, middle, large, extra), n_repeats=2 if n < FEW_ROWS else 1, n_refits=2)
+    recipe = Recipe(
+        (small, middle, large, extra),
+        n_folds=3 if n * n_steps >= MANY_ROWS else 5,
+        n_repeats=2 if n < FEW_ROWS else 1,
+        n_refits=2,
+    )
     if effort == "fast":
         return replace(recipe, shapes=(middle,), n_repeats=1)
     if effort == "thorough":

@@ -75,10 +75,10 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
     never reweighted or resampled.
 
     Categories of more than ten levels are read by the mean target of their level, learned from
-    other customers than the row's. Of over 100 levels, those of fewer than 5 rows are pooled.
-    Infinite values count as missing. Category levels unknown at fit count as missing, or as rare
-    ones; `check_columns` counts them. A gap in a number that had none at fit is read as its
-    median.
+    other customers than the row's. Of over 100 levels, those of a single row are pooled.
+    Infinite values, and those beyond 1e100, count as missing. Category levels unknown at fit count
+    as missing, or as rare ones; `check_columns` counts them. A gap in a column that had none at
+    fit is read as the median of a number, or as the more frequent of two levels.
 
     References
     ----------

@@ -14,7 +14,15 @@ from sklearn.utils.validation import column_or_1d, validate_data
 from cxpredict.errors import ModelError
 from cxpredict.models.resampling import customer_groups
 
-__all__ = ["TrainingRows", "as_frame", "class_counts", "generator", "training_rows"]
+__all__ = [
+    "TrainingRows",
+    "as_frame",
+    "checked_weights",
+    "class_counts",
+    "entries",
+    "generator",
+    "training_rows",
+]
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,8 @@ def as_frame(estimator: Any, X: Any, *, reset: bool) -> pd.DataFrame:
     """
     if not isinstance(X, pd.DataFrame) and hasattr(X, "to_pandas"):
         X = X.to_pandas()
+    if isinstance(X, pd.DataFrame):
+        X = _without_dictionaries(X)
     if not isinstance(X, pd.DataFrame):
         X = validate_data(
             estimator,
@@ -78,6 +88,16 @@ def as_frame(estimator: Any, X: Any, *, reset: bool) -> pd.DataFrame:
         if all(isinstance(name, str) for name in X.columns):
             estimator.feature_names_in_ = np.array(X.columns, dtype=object)
     return X
+
+
+def _without_dictionaries(X: pd.DataFrame) -> pd.DataFrame:
+    """Read Arrow's dictionary columns as the categories they are."""
+    names = [
+        name
+        for name, dtype in X.dtypes.items()
+        if isinstance(dtype, pd.ArrowDtype) and str(dtype).startswith("dictionary")
+    ]
+    return X.astype(dict.fromkeys(names, object)).astype(dict.fromkeys(names, "category"))
 
 
 def training_rows(X: pd.DataFrame, y: Any, sample_weight: Any, *, source: Any) -> TrainingRows:
@@ -101,7 +121,7 @@ def training_rows(X: pd.DataFrame, y: Any, sample_weight: Any, *, source: Any) -
     """
     labelled = source if isinstance(source, pd.DataFrame) else None
     groups = customer_groups(labelled, y, n_rows=len(X))
-    weight = _weights(sample_weight, labelled, len(X))
+    weight = checked_weights(sample_weight, labelled, len(X))
     target, missing = _target(y, labelled)
     if len(target) != len(X):
         raise ModelError(
@@ -118,11 +138,11 @@ def training_rows(X: pd.DataFrame, y: Any, sample_weight: Any, *, source: Any) -
     weight = weight[kept]
     y_kept = target[kept]
     if isinstance(y, pd.Series):
-        y_kept = y[kept].to_numpy()
+        y_kept = y[kept].infer_objects().to_numpy()
     return TrainingRows(
         X=X if kept.all() else X[kept],
         y=y_kept,
-        weight=weight / weight.mean(),
+        weight=_mean_1(weight),
         groups=groups[kept],
         dates=_dates(kept, labelled, y),
         n_missing_target=int(missing.sum()),
@@ -155,26 +175,69 @@ def _target(y: Any, X: pd.DataFrame | None) -> tuple[npt.NDArray[Any], npt.NDArr
     return values, np.zeros(len(values), dtype=bool)
 
 
+def _mean_1(weight: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    small = weight / weight.max()
+    return np.asarray(small / small.mean())
+
+
 def _dates(kept: npt.NDArray[np.bool_], *tables: Any) -> npt.NDArray[Any] | None:
     """Look up `as_of` of the kept rows in the first index that has it."""
     for table in tables:
         index = getattr(table, "index", None)
         if isinstance(index, pd.Index) and "as_of" in index.names:
-            codes, _ = pd.factorize(index.get_level_values("as_of"), sort=True)
-            return np.asarray(codes)[kept]
+            return _ordered(index.get_level_values("as_of"))[kept]
     return None
 
 
-def _weights(given: Any, X: pd.DataFrame | None, n: int) -> npt.NDArray[np.float64]:
+def _ordered(dates: pd.Index) -> npt.NDArray[Any]:
+    """Return dates as numbers in their order in time."""
+    if not pd.api.types.is_numeric_dtype(dates.dtype):
+        try:
+            dates = pd.DatetimeIndex(pd.to_datetime(dates, format="ISO8601", utc=True))
+        except (TypeError, ValueError):
+            raise ModelError(
+                "as_of in the index must be dates, or text like 2025-06-01; convert it with "
+                "pd.to_datetime and the format it has."
+            ) from None
+    missing = int(dates.isna().sum())
+    if missing:
+        raise ModelError(f"as_of is missing in {missing:,} of {len(dates):,} rows of the index.")
+    return np.asarray(pd.factorize(dates, sort=True)[0])
+
+
+def entries(given: Any, X: Any, n: int, name: str) -> npt.NDArray[Any]:
+    """Return one entry per row of X; the index of a Series must be that of X.
+
+    Raises
+    ------
+    ModelError
+        Index or length differ from those of X.
+    """
+    if isinstance(given, pd.Series):
+        _same_index(X if isinstance(X, pd.DataFrame) else None, given, name)
+    values = np.asarray(given)
+    if values.shape != (n,):
+        raise ModelError(f"{name} must have shape ({n},); got {values.shape}.")
+    return values
+
+
+def checked_weights(given: Any, X: Any, n: int) -> npt.NDArray[np.float64]:
+    """Return one weight per row of X, 1 where none is given.
+
+    Raises
+    ------
+    ModelError
+        Index or length differ from those of X; weights are missing, negative or all zero.
+    """
     if given is None:
         return np.ones(n)
-    if isinstance(given, pd.Series):
-        _same_index(X, given, "sample_weight")
-    weight = np.asarray(given, dtype=np.float64)
-    if weight.ndim == 0:
-        weight = np.full(n, float(weight))
-    if weight.shape != (n,):
-        raise ModelError(f"sample_weight must have shape ({n},); got {weight.shape}.")
+    if np.ndim(given) == 0:
+        given = np.full(n, given)
+    values = entries(given, X, n, "sample_weight")
+    try:
+        weight = values.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ModelError("sample_weight must hold numbers.") from None
     bad = int((~np.isfinite(weight) | (weight < 0)).sum())
     if bad:
         raise ModelError(f"sample_weight: {bad:,} of {n:,} values are missing or negative.")

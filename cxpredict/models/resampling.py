@@ -45,7 +45,9 @@ def customer_groups(*tables: Any, n_rows: int) -> Ints:
     for table in tables:
         index = getattr(table, "index", None)
         if isinstance(index, pd.Index) and "customer_id" in index.names:
-            codes, _ = pd.factorize(index.get_level_values("customer_id"), use_na_sentinel=False)
+            codes, known = pd.factorize(index.get_level_values("customer_id"))
+            # Nobody knows whether two rows without an id are one customer.
+            codes[codes < 0] = len(known) + np.arange((codes < 0).sum())
             return np.asarray(codes, dtype=np.intp)
     return np.arange(n_rows, dtype=np.intp)
 
@@ -145,12 +147,16 @@ def validation_splits(
         )
     k = min(n_folds, customers)
     folds = [grouped_folds(event, groups, n_folds=k, rng=rng) for _ in range(n_repeats)]
-    sides = _by_time(event, dates)
     everyone = np.ones(len(event), dtype=bool)
     by_customer = [_splits(fold, everyone, everyone) for fold in folds]
+    sides = _by_time(event, dates)
     if sides is None:
         return by_customer, None
-    return [_splits(fold, *sides) for fold in folds], by_customer[0]
+    dated = [_splits(fold, *sides) for fold in folds]
+    parts = [event[rows] for splits in dated for split in splits for rows in split]
+    if any(len(np.unique(part)) < 2 for part in parts):
+        return by_customer, None
+    return dated, by_customer[0]
 
 
 def _splits(

@@ -21,12 +21,14 @@ from cxpredict.models.ensemble.fit import fit_ensemble
 from cxpredict.models.ensemble.recipes import Effort, recipe_for
 from cxpredict.models.inputs import (
     as_frame,
+    checked_weights,
     class_counts,
+    entries,
     generator,
     training_rows,
 )
 from cxpredict.models.resampling import validation_splits
-from cxpredict.models.scale import SCALES, checked_scale, score_codes
+from cxpredict.models.scale import SCALES, checked_scale, numeric_levels, score_codes
 from cxpredict.models.state import expect_state, restore_shared, shared_state
 
 __all__ = ["SatisfactionModel"]
@@ -133,7 +135,6 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
         rows = training_rows(frame, y, sample_weight, source=X)
         self.columns_, self.column_report_ = learn_columns(rows.X)
         self.n_missing_target_ = rows.n_missing_target
-        check_classification_targets(rows.y)
         self.classes_, self.low_at_most_ = self._scale(rows.y)
         code = score_codes(rows.y, self.classes_)
         low = (code <= self._low_position).astype(np.float64)
@@ -238,10 +239,8 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
         if not np.array_equal(self.classes_, np.arange(11)):
             raise ModelError("An NPS needs the levels 0 to 10; fit with levels='nps'.")
         share = self.predict_proba(X)
-        group = np.full(len(share), "all") if by is None else np.asarray(by)
-        weight = np.ones(len(share)) if weights is None else np.asarray(weights, dtype=np.float64)
-        if group.shape != (len(share),) or weight.shape != (len(share),) or (weight < 0).any():
-            raise ModelError(f"by and weights must have {len(share):,} entries, none below 0.")
+        group = np.full(len(share), "all") if by is None else entries(by, X, len(share), "by")
+        weight = checked_weights(weights, X, len(share))
         parts = [share[:, :7].sum(axis=1), share[:, 7:9].sum(axis=1), share[:, 9:].sum(axis=1)]
         sums = pd.DataFrame(np.array(parts).T * weight[:, None], columns=list(_NPS_GROUPS))
         sums = sums.assign(weight=weight, n=1).groupby(group, dropna=False).sum()
@@ -290,7 +289,7 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
         return {
             "model": "SatisfactionModel",
             "levels": self.classes_.tolist(),
-            "low_at_most": self.classes_[self._low_position].item(),
+            "low_at_most": self.classes_.tolist()[self._low_position],
             **shared_state(self),
             "calibrations": [calibration.to_state() for calibration in self.calibrations_],
         }
@@ -324,9 +323,11 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
 
     def _scale(self, scores: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Any]:
         """Resolve the declared scale, or take it from the scores."""
+        if self.levels is None:
+            check_classification_targets(scores)
+            return checked_scale(np.unique(scores), self.low_at_most)
         if not isinstance(self.levels, str):
-            given = np.unique(scores) if self.levels is None else np.array(list(self.levels))
-            return checked_scale(given, self.low_at_most)
+            return checked_scale(numeric_levels(self.levels), self.low_at_most)
         if self.levels not in SCALES:
             raise ModelError(
                 f"levels must be {', '.join(SCALES)} or a sequence of numbers; got {self.levels!r}."

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from cxpredict.errors import ModelError
 
-__all__ = ["SCALES", "checked_scale", "score_codes"]
+__all__ = ["SCALES", "checked_scale", "numeric_levels", "score_codes"]
 
 SCALES: dict[str, tuple[range, int]] = {
     "nps": (range(11), 6),
@@ -17,6 +17,28 @@ SCALES: dict[str, tuple[range, int]] = {
     "ces": (range(1, 8), 3),
 }
 """Levels of the usual scales, and the highest low one: detractors, unhappy, with much effort."""
+
+
+def numeric_levels(levels: Any) -> npt.NDArray[Any]:
+    """Return declared levels as an array of numbers.
+
+    Raises
+    ------
+    ModelError
+        They are no sequence of numbers.
+
+    Examples
+    --------
+    >>> numeric_levels([1.5, 2.5]).tolist()
+    [1.5, 2.5]
+    """
+    found = np.array(list(levels)) if np.iterable(levels) else np.array([])
+    if found.ndim != 1 or found.dtype.kind not in "iufb" or len(found) == 0:
+        raise ModelError(
+            f"levels must be {', '.join(SCALES)} or a sequence of numbers; got "
+            f"{type(levels).__name__}."
+        )
+    return found
 
 
 def checked_scale(levels: npt.NDArray[Any], low_at_most: Any) -> tuple[npt.NDArray[Any], Any]:

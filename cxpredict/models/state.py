@@ -18,8 +18,8 @@ def shared_state(model: Any) -> dict[str, Any]:
     """Return columns, members and settings of a fitted model as JSON-able dict."""
     return {
         "effort": model.effort,
-        "random_state": model.random_state if isinstance(model.random_state, int) else None,
-        "n_jobs": model.n_jobs,
+        "random_state": _whole(model.random_state),
+        "n_jobs": _whole(model.n_jobs),
         "named": hasattr(model, "feature_names_in_"),
         "columns": model.columns_.to_state(),
         "column_report": model.column_report_.to_dict(orient="list"),
@@ -27,6 +27,11 @@ def shared_state(model: Any) -> dict[str, Any]:
         "members": model.members_.to_dict(orient="list"),
         "ensemble": model.ensemble_.to_state(),
     }
+
+
+def _whole(value: Any) -> int | None:
+    """Return a whole number as int; a generator cannot be written down."""
+    return int(value) if isinstance(value, int | np.integer) else None
 
 
 def restore_shared(model: Any, state: dict[str, Any]) -> None:
@@ -43,5 +48,6 @@ def restore_shared(model: Any, state: dict[str, Any]) -> None:
 
 def expect_state(state: dict[str, Any], name: str) -> None:
     """Raise ModelError unless the state was written by the model of this name."""
-    if state.get("model") != name:
-        raise ModelError(f"Expected the state of a {name}; got that of {state.get('model')!r}.")
+    found = state.get("model") if isinstance(state, dict) else type(state).__name__
+    if found != name:
+        raise ModelError(f"Expected the state of a {name}; got that of {found!r}.")

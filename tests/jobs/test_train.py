@@ -14,7 +14,7 @@ from cxpredict.jobs.train import train
 def test_each_problem_gives_a_registered_champion(run):
     assert [m.bundle.name for m in run.models] == ["demo-churn", "demo-satisfaction"]
     assert [m.alias for m in run.models] == ["champion", "champion"]
-    client = MlflowClient(tracking_uri=run.tracking_uri)
+    client = MlflowClient(tracking_uri=run.tracking_uri, registry_uri=run.tracking_uri)
     for model in run.models:
         version = client.get_model_version_by_alias(model.bundle.name, "champion")
         assert str(version.version) == model.bundle.version
@@ -39,7 +39,7 @@ def test_metrics_lie_in_their_intervals_and_beat_chance(run):
 
 
 def test_the_run_is_logged_whole(run):
-    client = MlflowClient(tracking_uri=run.tracking_uri)
+    client = MlflowClient(tracking_uri=run.tracking_uri, registry_uri=run.tracking_uri)
     parent = client.get_run(run.run_id)
     assert parent.info.status == "FINISHED"
     assert parent.data.metrics["nps"] == pytest.approx(run.experience.nps.estimate["all"])
@@ -66,6 +66,7 @@ def test_the_logged_model_predicts_as_the_bundle_does(run):
         X = cx.build_features(run.log, index, aggregates=bundle.aggregates, exclude=bundle.exclude)
         with quiet():
             mlflow.set_tracking_uri(run.tracking_uri)
+            mlflow.set_registry_uri(run.tracking_uri)
             logged = mlflow.pyfunc.load_model(f"models:/{bundle.name}/{bundle.version}")
             found = logged.predict(_plain(X))
         expected = bundle.risk(X)

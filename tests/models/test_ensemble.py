@@ -16,7 +16,7 @@ from cxpredict.models.ensemble.encoding import learn_encoding
 from cxpredict.models.ensemble.fit import fit_ensemble
 from cxpredict.models.ensemble.linear import Linear, fit_paths, learn_basis
 from cxpredict.models.ensemble.recipes import recipe_for
-from cxpredict.models.resampling import validation_splits
+from cxpredict.models.resampling import customer_groups, validation_splits
 
 
 def draw(rng, truth):
@@ -28,7 +28,7 @@ def draw(rng, truth):
 
 def test_few_levels_become_one_column_each_and_gaps_none_of_them():
     codes = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, np.nan]])
-    encoding, numbers = learn_encoding(codes, [3, 2], np.zeros(3), np.arange(3))
+    encoding, numbers = learn_encoding(codes, [3, 2], np.zeros(3), np.ones(3), np.arange(3))
     assert numbers.tolist()[:2] == [[1, 0, 0, 1], [0, 1, 0, 0]]
     assert encoding.column_of.tolist() == [0, 0, 0, 1]
     assert encoding.apply(np.array([[np.nan, 1.0]])).tolist() == [[0, 0, 0, 1]]
@@ -37,7 +37,7 @@ def test_few_levels_become_one_column_each_and_gaps_none_of_them():
 def test_level_means_by_hand():
     """Two levels of ten rows; the first always churns: its mean is near 1, unknown ones .5."""
     codes = np.repeat([[0.0], [1.0]], 10, axis=0)
-    encoding, _ = learn_encoding(codes, [11], np.repeat([1.0, 0.0], 10), np.arange(20))
+    encoding, _ = learn_encoding(codes, [11], np.repeat([1.0, 0.0], 10), np.ones(20), np.arange(20))
     asked = encoding.apply(np.array([[0.0], [1.0], [5.0], [np.nan]]))[:, 0]
     assert asked[0] > 0.99
     assert asked[1] < 0.01
@@ -49,7 +49,9 @@ def test_a_row_never_meets_its_own_target():
     rng = np.random.default_rng(0)
     customer = np.repeat(np.arange(200), 3)
     target = np.repeat(rng.integers(0, 2, 200), 3).astype(float)
-    _, numbers = learn_encoding(customer[:, None].astype(float), [200], target, customer)
+    _, numbers = learn_encoding(
+        customer[:, None].astype(float), [200], target, np.ones(600), customer
+    )
     assert abs(np.corrcoef(numbers[:, 0], target)[0, 1]) < 0.25
 
 
@@ -258,3 +260,108 @@ def test_rare_class_in_a_wide_table_ranks_and_is_calibrated():
     assert y.mean() < 0.05
     assert roc_auc_score(y_new, risk) > roc_auc_score(y_new, truth) - 0.03
     assert risk.mean() == pytest.approx(truth.mean(), rel=0.2)
+
+
+# What an independent review broke
+
+
+@pytest.mark.parametrize("shift", [0.0, 2.0, -1.3], ids=["none", "up", "down"])
+def test_a_shift_of_the_base_rate_between_dates_costs_no_signal(shift):
+    rng = np.random.default_rng(0)
+    n = 1500
+    x = rng.normal(size=(2 * n, 2))
+    late = np.repeat([False, True], n)
+    y = draw(rng, expit(-1.2 + x @ [1.0, 0.5] + shift * late))
+    names = ["customer_id", "as_of"]
+    customers = np.arange(2 * n).astype(str)
+    dates = np.where(late, "2024-06-01", "2024-01-01")
+    index = pd.MultiIndex.from_arrays([customers, dates], names=names)
+    X = pd.DataFrame(x, index, columns=["a", "b"])
+    model = ChurnModel(effort="fast", random_state=0).fit(X, pd.Series(y, index))
+    fresh = rng.normal(size=(4000, 2))
+    truth = expit(-1.2 + fresh @ [1.0, 0.5] + shift)
+    risk = model.predict_proba(pd.DataFrame(fresh, columns=["a", "b"]))[:, 1]
+    happened = draw(rng, truth)
+    assert roc_auc_score(happened, risk) > roc_auc_score(happened, truth) - 0.01
+    assert model.members_["rounds"].max() > 20
+
+
+def test_sample_weights_reach_the_means_of_levels():
+    rng = np.random.default_rng(0)
+    level = rng.integers(0, 40, 4000)
+    y = rng.integers(0, 2, 4000)
+    weight = np.where(y == level % 2, 9.0, 1.0)  # weighted rates .9 and .1 by parity
+    X = pd.DataFrame({"town": [f"t{i}" for i in level]})
+    model = ChurnModel(effort="fast", random_state=0).fit(X, y, sample_weight=weight)
+    risk = model.predict_proba(X)[:, 1]
+    assert risk[level % 2 == 1].mean() == pytest.approx(0.9, abs=0.05)
+    assert risk[level % 2 == 0].mean() == pytest.approx(0.1, abs=0.05)
+
+
+def test_an_unknown_level_does_not_depend_on_spelling():
+    rng = np.random.default_rng(0)
+    plan = rng.random(1000) < 0.7
+    y = draw(rng, np.where(plan, 0.7, 0.1))
+    found = []
+    for names in (("a", "b"), ("b", "a")):
+        X = pd.DataFrame({"plan": np.where(plan, *names)})
+        model = ChurnModel(effort="fast", random_state=0).fit(X, y)
+        asked = pd.DataFrame({"plan": ["new", None, names[0], names[1]]})
+        found.append(model.predict_proba(asked)[:, 1])
+    np.testing.assert_allclose(found[0], found[1], atol=1e-9)
+    assert found[0][0] == found[0][1] == found[0][2]  # read as the more frequent level
+
+
+def test_targets_of_object_dtype_and_huge_numbers():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.normal(size=400), "b": rng.normal(size=400)})
+    y = pd.Series(draw(rng, expit(X["a"].to_numpy()))).astype(object)
+    y[:20] = None
+    model = ChurnModel(effort="fast", random_state=0).fit(X, y)
+    assert model.n_missing_target_ == 20
+    for huge in (1e160, 1e300, -1e300, 10**400):
+        dirty = X.assign(b=X["b"].astype(object))
+        dirty.loc[100:108, "b"] = huge
+        fitted = ChurnModel(effort="fast", random_state=0).fit(dirty, y)
+        assert fitted.column_report_.set_index("column").loc["b", "n_infinite"] == 9
+        json.dumps(fitted.to_state(), allow_nan=False)
+    ChurnModel(effort="fast", random_state=0).fit(X.assign(b=X["b"] * 1e-310), y)
+    weighted = ChurnModel(effort="fast", random_state=0)
+    weighted.fit(X, y, sample_weight=pd.Series(1e306, index=X.index))
+    np.testing.assert_allclose(weighted.predict_proba(X), model.predict_proba(X))
+
+
+def dated_rows(customers, dates):
+    index = pd.MultiIndex.from_arrays([customers, dates], names=["customer_id", "as_of"])
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.normal(size=len(index))}, index=index)
+    return X, pd.Series(draw(rng, expit(X["a"].to_numpy())), index)
+
+
+def test_too_few_customers_late_are_validated_by_customer_alone():
+    customers = np.repeat(["e1", "e2", "e3", "l1", "l2"], 300)
+    dates = pd.to_datetime(np.repeat(["2024-01-01", "2024-02-01"], [900, 600]))
+    model = ChurnModel(effort="fast", random_state=0).fit(*dated_rows(customers, dates))
+    assert model.members_["weight"].sum() > 0
+
+
+def test_dates_as_text_are_read_as_dates_or_refused():
+    customers = [str(i) for i in range(600)]
+    iso = np.tile(["2024-09-01", "2024-10-01"], 300)
+    X, y = dated_rows(customers, iso)
+    by_text = ChurnModel(effort="fast", random_state=0).fit(X, y).predict_proba(X)
+    X, y = dated_rows(customers, pd.to_datetime(iso))
+    by_date = ChurnModel(effort="fast", random_state=0).fit(X, y).predict_proba(X)
+    np.testing.assert_array_equal(by_text, by_date)
+    with pytest.raises(ModelError, match="as_of in the index must be dates"):
+        ChurnModel().fit(*dated_rows(customers, np.tile(["31.01.2024", "28.02.2024"], 300)))
+    with pytest.raises(ModelError, match="as_of is missing in 300 of 600 rows"):
+        ChurnModel().fit(*dated_rows(customers, np.tile([pd.Timestamp("2024-01-01"), pd.NaT], 300)))
+
+
+def test_rows_without_an_id_are_customers_of_their_own():
+    groups = customer_groups(
+        pd.Series(0, index=pd.Index(["a", None, "a", None], name="customer_id")), n_rows=4
+    )
+    assert groups[0] == groups[2]
+    assert len(set(groups)) == 3

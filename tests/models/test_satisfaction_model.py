@@ -266,3 +266,31 @@ def test_a_few_hundred_answers_are_enough():
     assert (proba >= 0).all()
     assert proba[:, :4].sum(axis=1).mean() < 0.05
     assert np.abs(proba.mean(axis=0) - np.bincount(score, minlength=11) / 150).max() < 0.08
+
+
+def test_half_points_are_levels_and_text_is_none():
+    rng = np.random.default_rng(0)
+    wait = rng.integers(0, 5, 300)
+    levels = [1.5, 2.5, 3.5, 4.5, 5.5]
+    score = np.array(levels)[4 - wait]
+    X = pd.DataFrame({"wait": wait})
+    model = SatisfactionModel(levels=levels, effort="fast", random_state=0).fit(X, score)
+    assert model.classes_.tolist() == levels
+    json.dumps(model.to_state(), allow_nan=False)
+    for wrong in (list("abc"), 5, []):
+        with pytest.raises(ModelError, match="or a sequence of numbers; got"):
+            SatisfactionModel(levels=wrong).fit(X, score)
+
+
+def test_groups_of_an_expected_nps_must_be_those_of_the_rows():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"visits": rng.integers(0, 5, 300)})
+    score = np.clip(5 + X["visits"] + rng.integers(-2, 3, 300), 0, 10)
+    model = SatisfactionModel(levels="nps", effort="fast", random_state=0).fit(X, score)
+    group = pd.Series(X["visits"] > 2, X.index)
+    with pytest.raises(ModelError, match="by must have the same index"):
+        model.expected_nps(X, by=group[::-1])
+    with pytest.raises(ModelError, match="300 of 300 values are missing"):
+        model.expected_nps(X, weights=np.full(300, np.nan))
+    with pytest.raises(ModelError, match="by must have shape"):
+        model.expected_nps(X, by=["a"])

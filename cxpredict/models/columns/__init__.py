@@ -7,6 +7,7 @@ columns are aligned by name and read with the stored levels, never by position.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +28,8 @@ __all__ = ["Column", "ColumnPlan", "learn_columns"]
 
 Floats = npt.NDArray[np.float64]
 Kind = Literal["number", "flag", "category"]
+ROWS_TO_COUNT = 100
+"""Fewer rows than this may well have a different whole number each by chance."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,11 @@ class Column:
     kind : {"number", "flag", "category"}
         How its values are read.
     levels : tuple of str
-        Sorted levels of a category; one of over 100 levels keeps those of at least 5 rows.
+        Sorted levels of a category; one of over 100 levels keeps those of at least 2 rows.
     fill : float or None
-        Median of a number without gaps at fit; stands in for a gap at prediction, because
-        LightGBM would read it as zero. None if the column had gaps, or is a category.
+        What a gap at prediction is read as, in a column without gaps at fit, because LightGBM
+        would read it as zero: the median of a number or flag, the more frequent level of a
+        category of two. None if the column had gaps, or has more levels.
     pooled : bool
         Whether rare levels, and those unknown at fit, count as one more level.
     dropped : str
@@ -156,7 +160,7 @@ class ColumnPlan:
         DataFrame
             One row per column of either side: column, status (present, missing, extra, changed),
             kind at fit, n_missing, n_infinite, n_unseen (levels unknown at fit; of a category of
-            over 100 levels also the rare ones, which it does not store).
+            over 100 levels also those of a single row, which it does not store).
         """
         names = _names(X)
         rows: list[tuple[str, str, str, int, int, int]] = []
@@ -262,7 +266,10 @@ def _learn(name: str, kind: str, values: pd.Series) -> tuple[Column, Floats, int
         pooled = len(count) > CERTAIN_LEVELS
         kept = count[count >= RARE_LEVEL] if pooled else count
         column = Column(name, "category", tuple(sorted(kept.index)), pooled=pooled)
-        return column, column.read(values)[0], 0
+        codes = column.read(values)[0]
+        if len(kept) == 2 and not np.isnan(codes).any():
+            column = replace(column, fill=float(codes.mean() > 0.5))
+        return column, codes, 0
     column = Column(name, "flag" if kind == "flag" else "number")
     numbers, infinite, _ = column.read(values)
     if len(numbers) and not np.isnan(numbers).any():
@@ -274,15 +281,17 @@ def _says_nothing(column: Column, codes: Floats) -> str:
     known = codes[~np.isnan(codes)]
     if len(known) == 0 or (len(known) == len(codes) and known.min() == known.max()):
         return "constant"
-    counts_rows = column.kind == "number" and len(codes) > CERTAIN_LEVELS
-    if counts_rows and np.array_equal(np.sort(codes), codes.min() + np.arange(len(codes))):
-        return "a row number"
+    if column.kind == "number" and len(known) == len(codes) > ROWS_TO_COUNT:
+        whole = bool((codes == np.round(codes)).all())
+        dense = codes.max() - codes.min() < 2 * len(codes)
+        if whole and dense and len(np.unique(codes)) == len(codes):
+            return "a row number"
     return ""
 
 
 def _repeats(name: str, kind: str, codes: Floats, seen: dict[bytes, str]) -> str:
     """Say of which earlier column this is a copy, if it is one."""
-    first = seen.setdefault(kind.encode() + codes.tobytes(), name)
+    first = seen.setdefault(kind.encode() + sha256(codes.tobytes()).digest(), name)
     return "" if first == name else f"the same as {first}"
 
 

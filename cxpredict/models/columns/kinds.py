@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxpredict.errors import ModelError
+
 __all__ = ["as_levels", "as_numbers", "recognise", "unfit_category"]
 
 Floats = npt.NDArray[np.float64]
@@ -18,8 +20,10 @@ ID_SHARE = 0.9
 """Above it, text with a share of distinct values as large as this is an id."""
 WORDS_IN_A_LEVEL = 4.0
 """Above it, text of more words on average is free text."""
-RARE_LEVEL = 5
+RARE_LEVEL = 2
 """Levels of fewer rows than this are pooled, where a category has many."""
+LARGEST = 1e100
+"""Numbers beyond it are read as infinite: their squares would be."""
 NUMERIC_TEXT_LEVELS = 20
 """Text of which (almost) all values are numbers is refused above this many distinct values."""
 _TIMES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period"}
@@ -73,8 +77,20 @@ def unfit_category(values: pd.Series) -> str:
 
 
 def as_numbers(values: pd.Series) -> Floats:
-    """Return numbers or flags as float64, gaps as NaN."""
-    return np.array(values.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
+    """Return numbers or flags as float64, gaps as NaN, what is beyond 1e100 as infinite."""
+    try:
+        numbers = np.array(values.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
+    except (ArithmeticError, TypeError, ValueError):
+        numbers = np.array([np.nan if pd.isna(v) else _as_float(v) for v in values], dtype=float)
+    numbers[np.abs(numbers) > LARGEST] = np.inf
+    return numbers
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")
 
 
 def as_levels(values: pd.Series) -> tuple[npt.NDArray[np.intp], list[str]]:
@@ -82,7 +98,12 @@ def as_levels(values: pd.Series) -> tuple[npt.NDArray[np.intp], list[str]]:
 
     3, 3.0 and "3" are spelled alike, whatever the dtype was.
     """
-    codes, levels = pd.factorize(values)
+    try:
+        codes, levels = pd.factorize(values)
+    except TypeError:
+        raise ModelError(
+            f"Column {values.name!r} holds lists or other containers: convert it to text."
+        ) from None
     return np.asarray(codes, dtype=np.intp), [_spell(level) for level in levels]
 
 

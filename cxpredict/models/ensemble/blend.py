@@ -34,7 +34,7 @@ def blend_weights(margins: Floats, prior: Floats, y: Floats, weight: Floats) -> 
     -------
     ndarray of float, shape (members,)
         Weights, not negative; their sum is free, since margins may be too timid or too bold.
-        Members under 1 % count nothing.
+        Members under 1 % count nothing. The level is left to the calibration.
 
     References
     ----------
@@ -51,14 +51,17 @@ def blend_weights(margins: Floats, prior: Floats, y: Floats, weight: Floats) -> 
     """
     total = weight.sum()
 
-    def loss(w: Floats) -> tuple[float, Floats]:
-        margin = w @ margins
+    def loss(x: Floats) -> tuple[float, Floats]:
+        w, level = x[:-1], x[-1]
+        margin = w @ margins + level
         value = float(weight @ (np.logaddexp(0.0, margin) - y * margin))
         value += _PENALTY * float(np.sum((w - prior) ** 2))
-        slope = margins @ (weight * (expit(margin) - y)) + 2.0 * _PENALTY * (w - prior)
+        error = weight * (expit(margin) - y)
+        slope = np.append(margins @ error + 2.0 * _PENALTY * (w - prior), error.sum())
         return value / total, slope / total
 
-    found = minimize(loss, prior, jac=True, bounds=[(0.0, None)] * len(prior), method="L-BFGS-B")
-    weights = np.asarray(found.x, dtype=np.float64)
+    bounds = [*[(0.0, None)] * len(prior), (None, None)]
+    found = minimize(loss, np.append(prior, 0.0), jac=True, bounds=bounds, method="L-BFGS-B")
+    weights = np.asarray(found.x[:-1], dtype=np.float64)
     weights[weights < _NEGLIGIBLE * weights.sum()] = 0.0
     return weights

@@ -58,12 +58,13 @@ class Cases:
         return np.column_stack([matrix[position], step])
 
 
-def offsets_of(cases: Cases) -> Floats:
-    """Return the log-odds of the base rate at each step, shape (K,)."""
-    known = ~np.isnan(cases.event)
-    weight = cases.weight[:, None] * known
-    # Half an event on either side keeps a step without events finite.
-    events = np.where(known, cases.event, 0.0) * weight
-    rate = (events.sum(axis=0) + 1e-9) / (weight.sum(axis=0) + 2e-9)
-    rate = rate.clip(1e-4, 1.0 - 1e-4)
+def offsets_of(cases: Cases, rows: Ints | None = None) -> Floats:
+    """Return the log-odds of the base rate at each step, shape (K,), over some of the rows."""
+    event = cases.event if rows is None else cases.event[rows]
+    weight = cases.weight if rows is None else cases.weight[rows]
+    known = ~np.isnan(event)
+    mass = weight[:, None] * known
+    # Added at both sides, so that a step that nobody was asked is even.
+    rate = (np.where(known, event, 0.0) * mass).sum(axis=0) + 1e-9
+    rate = (rate / (mass.sum(axis=0) + 2e-9)).clip(1e-4, 1.0 - 1e-4)
     return np.asarray(np.log(rate / (1.0 - rate)))

@@ -7,9 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import PredefinedSplit
-from sklearn.preprocessing import TargetEncoder
-from sklearn.utils.multiclass import type_of_target
 
 from cxpredict.models.resampling import grouped_folds
 
@@ -21,7 +18,6 @@ Ints = npt.NDArray[np.intp]
 MANY_LEVELS = 10
 """Categories with more levels than this are encoded by the target, others one column a level."""
 _FOLDS = 5
-_GAP = -1.0
 
 
 @dataclass(frozen=True)
@@ -56,8 +52,7 @@ class Source:
             return np.asarray(codes[:, None] == np.arange(self.n_levels), dtype=np.float64)
         if self.kind == "target":
             table = np.array([*self.means, self.unknown])
-            known = np.where(np.isnan(codes), _GAP, codes).astype(np.intp) + 1
-            return table[np.minimum(known, len(table) - 1)][:, None]
+            return table[np.minimum(_positions(codes), len(table) - 1)][:, None]
         return codes[:, None]
 
 
@@ -96,7 +91,7 @@ class Encoding:
 
 
 def learn_encoding(
-    codes: Floats, n_levels: list[int], target: Floats, groups: Ints
+    codes: Floats, n_levels: list[int], target: Floats, weight: Floats, groups: Ints
 ) -> tuple[Encoding, Floats]:
     """Learn an encoding and encode the rows it is learned from, without telling their target.
 
@@ -108,6 +103,8 @@ def learn_encoding(
         Levels of each category; 0 for numbers and flags.
     target : ndarray of float, shape (n,)
         One number per row.
+    weight : ndarray of float, shape (n,)
+        Sample weights.
     groups : ndarray of int, shape (n,)
         Customer of each row.
 
@@ -119,8 +116,8 @@ def learn_encoding(
     Notes
     -----
     A category with many levels becomes the mean target of its level, shrunk towards the mean of
-    all rows by empirical Bayes (scikit-learn's `TargetEncoder`). The numbers of these rows come
-    from other customers only: a row never meets its own target.
+    all rows by empirical Bayes. The numbers of these rows come from other customers only: a row
+    never meets its own target.
 
     References
     ----------
@@ -129,34 +126,52 @@ def learn_encoding(
     Examples
     --------
     >>> codes = np.array([[0.0], [1.0], [2.0]] * 2)
-    >>> encoding, numbers = learn_encoding(codes, [3], np.arange(6.0), np.arange(6))
+    >>> encoding, numbers = learn_encoding(codes, [3], np.arange(6.0), np.ones(6), np.arange(6))
     >>> numbers[:3].tolist()
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
-    many = [j for j, n in enumerate(n_levels) if n > MANY_LEVELS]
-    sources = [
-        Source("one_hot", n_levels=n) if 2 < n <= MANY_LEVELS else Source("as_is") for n in n_levels
-    ]
-    encoder, own = None, np.zeros((len(codes), 0))
-    if many:
-        encoder, own = _by_target(codes[:, many], target, groups)
-    for place, j in enumerate(many):
-        assert encoder is not None
-        seen = np.asarray(encoder.categories_[place], dtype=np.intp) + 1
-        means = np.full(n_levels[j] + 2, encoder.target_mean_)
-        means[seen] = encoder.encodings_[place]
-        sources[j] = Source("target", 0, tuple(means.tolist()), float(encoder.target_mean_))
+    sources = []
+    for j, n in enumerate(n_levels):
+        if n > MANY_LEVELS:
+            sources.append(_by_target(codes[:, j], n, target, weight))
+        else:
+            sources.append(Source("one_hot", n_levels=n) if n > 2 else Source("as_is"))
     encoding = Encoding(tuple(sources))
+    many = [j for j, n in enumerate(n_levels) if n > MANY_LEVELS]
+    if not many:
+        return encoding, encoding.apply(codes)
     numbers = encoding.apply(codes)
-    if many:
-        numbers[:, np.isin(encoding.column_of, many)] = own
+    n_folds = min(_FOLDS, len(np.unique(groups)))
+    fold = grouped_folds(target, groups, n_folds=n_folds, rng=np.random.default_rng(0))
+    for j in many:
+        place = int(np.flatnonzero(encoding.column_of == j)[0])
+        for k in range(n_folds):
+            inside, others = fold == k, fold != k
+            source = _by_target(codes[others, j], n_levels[j], target[others], weight[others])
+            numbers[inside, place] = source.apply(codes[inside, j])[:, 0]
     return encoding, numbers
 
 
-def _by_target(codes: Floats, target: Floats, groups: Ints) -> tuple[TargetEncoder, Floats]:
-    n_folds = min(_FOLDS, len(np.unique(groups)))
-    fold = grouped_folds(target, groups, n_folds=n_folds, rng=np.random.default_rng(0))
-    kind = "binary" if type_of_target(target) == "binary" else "continuous"
-    encoder = TargetEncoder(target_type=kind, cv=PredefinedSplit(fold))
-    own = encoder.fit_transform(np.where(np.isnan(codes), _GAP, codes), target)
-    return encoder, np.asarray(own, dtype=np.float64)
+def _positions(codes: Floats) -> Ints:
+    """Return 0 for a gap, else the level plus 1."""
+    return np.asarray(np.where(np.isnan(codes), -1.0, codes), dtype=np.intp) + 1
+
+
+def _by_target(codes: Floats, n_levels: int, target: Floats, weight: Floats) -> Source:
+    """Shrink the mean of each level by what means of equal levels would differ by chance.
+
+    The variance between levels is estimated by moments (DerSimonian, Laird 1986).
+    """
+    at = _positions(codes)
+    total: Floats = np.bincount(at, weight, minlength=n_levels + 1).astype(np.float64)
+    sums: Floats = np.bincount(at, weight * target, minlength=n_levels + 1).astype(np.float64)
+    grand = float(sums.sum() / total.sum())
+    seen = total > 0
+    mean = np.divide(sums, total, out=np.full(n_levels + 1, grand), where=seen)
+    inside = float(weight @ (target - mean[at]) ** 2) / max(len(codes) - seen.sum(), 1)
+    size = total[seen]
+    spread = size @ (mean[seen] - grand) ** 2 - (seen.sum() - 1) * inside
+    between = max(float(spread / max(size.sum() - size @ size / size.sum(), 1e-12)), 0.0)
+    share = between * total / np.maximum(between * total + inside, 1e-12)
+    means = grand + share * (mean - grand)
+    return Source("target", 0, tuple(means.tolist()), grand)

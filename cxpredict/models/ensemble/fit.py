@@ -90,17 +90,19 @@ def fit_ensemble(
     Category means, splines, rounds and penalties of an inner fold come from its training rows
     alone. Members without weight are not refitted. Where rows are judged at later dates than they
     are learned from, members and weights are chosen so, but calibrated by customer at all dates:
-    the drift between the dates is in the rows of the refit, and must not be corrected twice.
+    the drift between the dates is in the rows of the refit, and must not be corrected twice. Nor
+    does a shift of the base rate count against a member: it starts from the rate of its own rows,
+    and is judged from the rate of the rows it is judged on.
     """
-    offsets = offsets_of(cases)
+    by_time = calibrate_on is not None
     # The sums of BLAS depend on its threads; one thread makes them the same everywhere.
     with threadpool_limits(1, user_api="blas"), pool(n_jobs, len(cases.codes)) as run:
         if recipe.trials:
-            shape = _tuned(cases, n_levels, repeats[0], recipe, offsets, seed, run)
+            shape = _tuned(cases, n_levels, repeats[0], recipe, by_time, seed, run)
             recipe = replace(recipe, shapes=(*recipe.shapes, shape))
         n_shapes = len(recipe.shapes)
         found = [
-            _cross_fit(cases, n_levels, splits, recipe, offsets, seed + r * n_shapes, run)
+            _cross_fit(cases, n_levels, splits, recipe, by_time, seed + r * n_shapes, run)
             for r, splits in enumerate(repeats)
         ]
         margins = np.mean([repeat.margins for repeat in found], axis=0)
@@ -110,10 +112,10 @@ def fit_ensemble(
         if calibrate_on is not None:
             chosen = replace(recipe, strengths=(strength,))
             again = _cross_fit(
-                cases, n_levels, calibrate_on, chosen, offsets, seed, run, rounds=found[0].rounds
+                cases, n_levels, calibrate_on, chosen, False, seed, run, rounds=found[0].rounds
             )
             blended = np.tensordot(weights, again.margins, axes=1)
-        ensemble = _refit(cases, n_levels, recipe, offsets, found, weights, strength, seed, run)
+        ensemble = _refit(cases, n_levels, recipe, found, weights, strength, seed, run)
     members = _describe(cases, recipe, found, margins, weights)
     return ensemble, HeldOut(blended, members)
 
@@ -123,17 +125,22 @@ def _cross_fit(
     n_levels: list[int],
     splits: Sequence[Split],
     recipe: Recipe,
-    offsets: Floats,
+    by_time: bool,
     seed: int,
     run: Run,
     rounds: list[int] | None = None,
 ) -> _Repeat:
     """Held-out margins of the boosters, then of the regression at each strength."""
+    overall = offsets_of(cases)
+    starts = [
+        (offsets_of(cases, train), offsets_of(cases, valid)) if by_time else (overall, overall)
+        for train, valid in splits
+    ]
 
-    def prepare(split: Split) -> tuple[FoldData, list[Floats]]:
-        return _prepare(cases, n_levels, split, recipe, offsets)
+    def prepare(k: int) -> tuple[FoldData, list[Floats]]:
+        return _prepare(cases, n_levels, splits[k], recipe, starts[k])
 
-    prepared = list(run(prepare, splits))
+    prepared = list(run(prepare, range(len(splits))))
     folds = [fold for fold, _ in prepared]
     shapes = _constrained(cases, recipe, folds[0].matrix.shape[1])
     margins, counts = cross_fit(folds, shapes, seed, run, rounds=rounds)
@@ -141,9 +148,9 @@ def _cross_fit(
     for k, (_, valid) in enumerate(splits):
         position, step = cases.asked(valid)
         for i in range(len(recipe.shapes)):
-            table[i, valid[position], step] = margins[i][k] + offsets[step]
+            table[i, valid[position], step] = margins[i][k] + starts[k][1][step]
         for i, margin in enumerate(prepared[k][1], start=len(recipe.shapes)):
-            table[i, valid[position], step] = margin
+            table[i, valid[position], step] = margin + (starts[k][1] - starts[k][0])[step]
     return _Repeat(table, counts)
 
 
@@ -152,7 +159,7 @@ def _tuned(
     n_levels: list[int],
     splits: Sequence[Split],
     recipe: Recipe,
-    offsets: Floats,
+    by_time: bool,
     seed: int,
     run: Run,
 ) -> dict[str, Any]:
@@ -160,34 +167,42 @@ def _tuned(
 
     def loss(shape: dict[str, Any]) -> float:
         alone = replace(recipe, shapes=(shape,), strengths=())
-        return _loss(
-            cases, _cross_fit(cases, n_levels, splits, alone, offsets, seed, run).margins[0]
-        )
+        found = _cross_fit(cases, n_levels, splits, alone, by_time, seed, run)
+        return _loss(cases, found.margins[0])
 
-    return tuned_shape(loss, recipe.shapes[1], trials=recipe.trials, seed=seed)
+    return tuned_shape(loss, recipe.shapes[0], trials=recipe.trials, seed=seed)
 
 
 def _prepare(
-    cases: Cases, n_levels: list[int], split: Split, recipe: Recipe, offsets: Floats
+    cases: Cases,
+    n_levels: list[int],
+    split: Split,
+    recipe: Recipe,
+    starts: tuple[Floats, Floats],
 ) -> tuple[FoldData, list[Floats]]:
     train, valid = split
     encoding, numbers = learn_encoding(
-        cases.codes[train], n_levels, cases.target[train], cases.groups[train]
+        cases.codes[train],
+        n_levels,
+        cases.target[train],
+        cases.weight[train],
+        cases.groups[train],
     )
     sides = []
-    for rows, encoded in ((train, numbers), (valid, encoding.apply(cases.codes[valid]))):
+    encoded = (numbers, encoding.apply(cases.codes[valid]))
+    for rows, matrix, start in zip(split, encoded, starts, strict=True):
         position, step = cases.asked(rows)
         sides.append(
             (
-                cases.at_steps(encoded, position, step),
+                cases.at_steps(matrix, position, step),
                 cases.event[rows[position], step],
                 cases.weight[rows[position]],
-                offsets[step],
+                start[step],
             )
         )
-    (X, y, weight, start), (X_valid, y_valid, w_valid, start_valid) = sides
-    data = dataset(X, y, weight=weight, offset=start)
-    held_out = dataset(X_valid, y_valid, weight=w_valid, offset=start_valid, reference=data)
+    (X, y, weight, offset), (X_valid, y_valid, w_valid, offset_valid) = sides
+    data = dataset(X, y, weight=weight, offset=offset)
+    held_out = dataset(X_valid, y_valid, weight=w_valid, offset=offset_valid, reference=data)
     margins = []
     X_linear = one_hot_step(X, cases.n_steps)
     judged = one_hot_step(X_valid, cases.n_steps)
@@ -236,14 +251,16 @@ def _refit(
     cases: Cases,
     n_levels: list[int],
     recipe: Recipe,
-    offsets: Floats,
     found: list[_Repeat],
     weights: Floats,
     strength: float,
     seed: int,
     run: Run,
 ) -> Ensemble:
-    encoding, numbers = learn_encoding(cases.codes, n_levels, cases.target, cases.groups)
+    offsets = offsets_of(cases)
+    encoding, numbers = learn_encoding(
+        cases.codes, n_levels, cases.target, cases.weight, cases.groups
+    )
     position, step = cases.asked(np.arange(len(cases.codes)))
     matrix = cases.at_steps(numbers, position, step)
     y, weight = cases.event[position, step], cases.weight[position]

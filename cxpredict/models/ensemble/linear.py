@@ -176,6 +176,8 @@ def _term(column: Floats, known: Floats, n_knots: int) -> Term | None:
     if low == high or len(known) <= _FEW_VALUES:
         low, high = known[0], known[-1]
     clipped = np.where(gap, fill, column).clip(low, high)
+    if not gap.any() and high - low < 1e-100:
+        return None
     # A rare flag must not become a huge number.
     scale = max(float(clipped.std()), 0.2 * float(high - low), 1e-12)
     term = Term(
@@ -186,7 +188,7 @@ def _term(column: Floats, known: Floats, n_knots: int) -> Term | None:
         centre=float(clipped.mean()),
         scale=scale if high > low else 1.0,
     )
-    if n_knots == 0 or len(known) <= _FEW_VALUES:
+    if n_knots == 0 or len(known) <= _FEW_VALUES or high - low < 1e-100:
         return term
     knots = tuple(np.unique(np.quantile(clipped, np.linspace(0.0, 1.0, n_knots))).tolist())
     if len(knots) < 3:

@@ -24,7 +24,8 @@ _WORTHWHILE = 0.05
 """Log-likelihood, summed over the rows, that `PATIENCE` more rounds must gain."""
 _NEGLIGIBLE = 0.005
 """Mean log loss that needs no improvement."""
-_ROUNDS_PER_TASK = 10
+_STEP = 5
+"""Rounds between two looks at the held-out loss."""
 _ROWS_FOR_THREADS = 2_000
 _DATA = {
     "objective": "binary",
@@ -135,7 +136,7 @@ def _best_rounds(
             losses[i] += list(share @ np.array([next(curves) for _ in folds]) / share.sum())
             if _finished(losses[i], n_rows):
                 going.remove(i)
-    return [int(np.argmin(curve)) + 1 for curve in losses]
+    return [_STEP * (int(np.argmin(curve)) + 1) for curve in losses]
 
 
 def refit(
@@ -184,16 +185,18 @@ def _booster(fold: FoldData, shape: dict[str, Any]) -> lgb.Booster:
 
 
 def _finished(losses: list[float], n_rows: int) -> bool:
-    gain = min(losses[:-PATIENCE], default=np.inf) - min(losses[-PATIENCE:])
+    patience = PATIENCE // _STEP
+    gain = min(losses[:-patience], default=np.inf) - min(losses[-patience:])
     # On separable data the loss would fall for ever.
     flat = gain < max(1e-5, _WORTHWHILE / n_rows) or losses[-1] < _NEGLIGIBLE
-    return flat or len(losses) >= MAX_ROUNDS
+    return flat or _STEP * len(losses) >= MAX_ROUNDS
 
 
 def _advance(booster: lgb.Booster) -> list[float]:
     losses = []
-    for _ in range(_ROUNDS_PER_TASK):
-        booster.update()
+    for _ in range(2):
+        for _ in range(_STEP):
+            booster.update()
         losses.append(float(booster.eval_valid()[0][2]))
     return losses
 

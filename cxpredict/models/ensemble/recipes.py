@@ -17,7 +17,7 @@ FEW_ROWS = 3_000
 MANY_ROWS = 20_000
 RARE = 0.05
 MAX_ROUNDS = 3_000
-PATIENCE = 50
+PATIENCE = 30
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def recipe_for(effort: str, *, n: int, rate: float, n_steps: int) -> Recipe:
     small, middle, large = ({**common, "num_leaves": k} for k in leaves)
     if n >= FEW_ROWS and rate >= RARE:
         large |= {"learning_rate": 0.03, "lambda_l2": 0.0, **by_node}
-    extra = {**middle, "extra_trees": True, **by_node}
+    extra = {**middle, "extra_trees": True, "learning_rate": 0.08, **by_node}
     recipe = Recipe(
         (small, middle, large, extra),
         n_folds=3 if n * n_steps >= MANY_ROWS else 5,

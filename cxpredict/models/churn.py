@@ -15,8 +15,7 @@ from cxpredict.errors import ModelError
 from cxpredict.models.calibration import Calibration, fit_calibration
 from cxpredict.models.columns import learn_columns
 from cxpredict.models.ensemble.cases import Cases
-from cxpredict.models.ensemble.fit import fit_ensemble
-from cxpredict.models.ensemble.recipes import Effort, recipe_for
+from cxpredict.models.ensemble.recipes import Effort
 from cxpredict.models.inputs import (
     TrainingRows,
     as_frame,
@@ -24,7 +23,7 @@ from cxpredict.models.inputs import (
     generator,
     training_rows,
 )
-from cxpredict.models.resampling import validation_splits
+from cxpredict.models.members import fit_members
 from cxpredict.models.state import expect_state, restore_shared, shared_state
 
 __all__ = ["ChurnModel"]
@@ -135,38 +134,14 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
         self.columns_, self.column_report_ = learn_columns(rows.X)
         self.n_missing_target_ = rows.n_missing_target
         event = self._positive(rows)
-        rate = float(np.average(event, weights=rows.weight))
-        recipe = recipe_for(self.effort, n=len(event), rate=min(rate, 1.0 - rate), n_steps=1)
-        rng = generator(self.random_state)
-        repeats, by_customer = validation_splits(
-            event,
-            rows.groups,
-            dates=rows.dates,
-            n_folds=recipe.n_folds,
-            n_repeats=recipe.n_repeats,
-            rng=rng,
-            counts=class_counts(rows.y),
-        )
         cases = Cases(
             self.columns_.encode(rows.X), event[:, None], rows.weight, rows.groups, target=event
         )
-        self.ensemble_, held_out = fit_ensemble(
-            cases,
-            self.columns_.n_levels,
-            repeats,
-            recipe,
-            calibrate_on=by_customer,
-            seed=int(rng.integers(2**30)),
-            n_jobs=self.n_jobs,
-        )
+        rng = generator(self.random_state)
+        self.ensemble_, held_out = fit_members(self, rows, cases, event, rng)
         self.members_ = held_out.members
-        judged = ~np.isnan(held_out.margin[:, 0])
         self.calibration_ = fit_calibration(
-            held_out.margin[judged, 0],
-            event[judged],
-            rows.groups[judged],
-            weight=rows.weight[judged],
-            rng=rng,
+            held_out.margin[:, 0], event, rows.groups, weight=rows.weight, rng=rng
         )
         return self
 

@@ -17,17 +17,15 @@ from cxpredict.models.calibration import Calibration, fit_calibration
 from cxpredict.models.columns import learn_columns
 from cxpredict.models.ensemble import Ensemble
 from cxpredict.models.ensemble.cases import Cases
-from cxpredict.models.ensemble.fit import fit_ensemble
-from cxpredict.models.ensemble.recipes import Effort, recipe_for
+from cxpredict.models.ensemble.recipes import Effort
 from cxpredict.models.inputs import (
     as_frame,
     checked_weights,
-    class_counts,
     entries,
     generator,
     training_rows,
 )
-from cxpredict.models.resampling import validation_splits
+from cxpredict.models.members import fit_members
 from cxpredict.models.scale import SCALES, checked_scale, numeric_levels, score_codes
 from cxpredict.models.state import expect_state, restore_shared, shared_state
 
@@ -139,20 +137,6 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
         code = score_codes(rows.y, self.classes_)
         low = (code <= self._low_position).astype(np.float64)
         above = (code[:, None] > np.arange(len(self.classes_) - 1)).astype(np.float64)
-        rate = float(np.average(low, weights=rows.weight))
-        recipe = recipe_for(
-            self.effort, n=len(low), rate=min(rate, 1.0 - rate), n_steps=above.shape[1]
-        )
-        rng = generator(self.random_state)
-        repeats, by_customer = validation_splits(
-            low,
-            rows.groups,
-            dates=rows.dates,
-            n_folds=recipe.n_folds,
-            n_repeats=recipe.n_repeats,
-            rng=rng,
-            counts=class_counts(rows.y),
-        )
         cases = Cases(
             self.columns_.encode(rows.X),
             above,
@@ -161,23 +145,15 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
             target=code.astype(np.float64),
             falling=True,
         )
-        self.ensemble_, held_out = fit_ensemble(
-            cases,
-            self.columns_.n_levels,
-            repeats,
-            recipe,
-            calibrate_on=by_customer,
-            seed=int(rng.integers(2**30)),
-            n_jobs=self.n_jobs,
-        )
+        rng = generator(self.random_state)
+        self.ensemble_, held_out = fit_members(self, rows, cases, low, rng)
         self.members_ = held_out.members
-        judged = ~np.isnan(held_out.margin[:, 0])
         self.calibrations_ = [
             fit_calibration(
-                held_out.margin[judged, k],
-                above[judged, k],
-                rows.groups[judged],
-                weight=rows.weight[judged],
+                held_out.margin[:, k],
+                above[:, k],
+                rows.groups,
+                weight=rows.weight,
                 rng=rng,
                 with_draws=k == self._low_position,
             )

@@ -39,7 +39,8 @@ class CustomerLog:
         Lazy tables; ``.to_pandas()`` brings one into memory. Of a corrected record they hold the
         latest version; `history` gives all.
     rejects : ibis Table
-        Rejected rows: source, row (from 1), rule, record (the row as JSON text).
+        Rejected rows: source, row (from 1), rule, record (the row as JSON text, with
+        ``[comment]`` in place of comments, which may hold personal data).
     quality : DataFrame
         One row per source: read, kept, duplicates dropped, rejected, corrected (versions that a
         later one replaced).

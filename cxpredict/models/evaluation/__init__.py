@@ -94,7 +94,8 @@ def evaluate(
     Intervals are percentiles over bootstrap samples of customers; draws without both outcomes
     are left out. A sample from the sample has more noise than the sample itself, which shifts
     the calibration error and the parts of the Brier score: their draws are re-centred at the
-    estimate. Equal predictions count as tied: row order never matters.
+    estimate. Equal predictions count as tied: estimates do not depend on the order of rows.
+    Intervals may, by what another `random_state` would change, for customers are drawn by number.
 
     Brier score = reliability − resolution + uncertainty + within bins, over the bins of ece, with
     nₖ rows, mean prediction p̄ₖ and event rate ōₖ in bin k and ō in all: Σnₖ(p̄ₖ − ōₖ)²/n (0 is

@@ -64,6 +64,7 @@ class CustomerLog:
     rules: pd.DataFrame
     connection: Any
     versions: Mapping[str, ir.Table] = field(default_factory=dict)
+    tagged_until: pd.Timestamp | None = None
     observed_until: date | None = None
 
     @classmethod

@@ -304,12 +304,12 @@ def _name_end(text: str, title: re.Match[str]) -> int | None:
         elif between:
             skipped += 1
         else:
-            small = at if end is None else None
+            small = at - _ends_sentence(word[2]) if end is None else None
             break
         if _ends_sentence(word[2]) and not degree:
             return at - 1
     if end is None and small is not None and stem.casefold() in _UNMISTAKEN:
-        end = small - _ends_sentence(text[:small].split()[-1])
+        return small
     return end
 
 

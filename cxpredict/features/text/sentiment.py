@@ -91,11 +91,12 @@ class CommentSentiment(BaseEstimator):
             Fewer than 5 comments with a low, or with another, score; no two customers share a
             word or a piece of one; as many `groups` as comments are not given.
         """
-        return self._learn(X, y, groups, fewest=FEWEST_PER_SIDE)
+        return self.learn(X, y, groups, fewest=FEWEST_PER_SIDE)
 
-    def _learn(
+    def learn(
         self, X: Iterable[Any], y: Iterable[Any], groups: Iterable[Any] | None, *, fewest: int
     ) -> Self:
+        """Learn as `fit`, from at least `fewest` comments of either side."""
         comments = as_texts(X)
         low = self._low(y, len(comments))
         given = checked_groups(groups, len(comments))

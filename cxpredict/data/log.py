@@ -48,6 +48,9 @@ class CustomerLog:
         One row per source and broken rule: rows, first rows.
     connection : ibis backend
         The engine that holds the tables: embedded DuckDB, or the one `from_tables` was given.
+    tagged_until : Timestamp or None
+        Where a `CommentTagger` tagged the feedback: the date before which it learnt. Tables that
+        are written to files and read again do not keep it.
     versions : mapping of str to ibis Table
         Every version of the records of the tables that hold corrections.
     observed_until : date or None

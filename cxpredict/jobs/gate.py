@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cxpredict.config.gate import GateSettings
+from cxpredict.errors import ModelError
 from cxpredict.models.evaluation import compare, evaluate
 from cxpredict.models.evaluation.reliability import calibration_noise
 
@@ -129,7 +130,7 @@ def promotion_gate(
     Raises
     ------
     ModelError
-        As in `cxpredict.evaluate` and `cxpredict.compare`.
+        As in `cxpredict.evaluate` and `cxpredict.compare`; or `gain_champion` without `gain`.
 
     Notes
     -----
@@ -167,6 +168,8 @@ def promotion_gate(
     >>> promotion_gate(rng.permutation(y), p).passed
     False
     """
+    if gain is None and gain_champion is not None:
+        raise ModelError("gain_champion is given without gain; give what both brought, or neither.")
     settings = settings or GateSettings()
     same: dict[str, Any] = {
         "by": segments,

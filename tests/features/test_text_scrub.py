@@ -186,7 +186,6 @@ def test_folding_keeps_scripts_whose_marks_are_letters():
         "a:",
         "Mr van ",
         "mr x ",
-        "mr x ",
     ],
 )
 def test_a_very_long_comment_takes_no_longer_than_its_length(piece):

@@ -148,6 +148,8 @@ def test_segments_too_small_to_judge_do_not_apply(good):
 def test_only_one_gain_is_refused(good):
     with pytest.raises(ModelError, match="go together"):
         cx.promotion_gate(*good, champion=good[1], gain=good[0], n_bootstrap=5)
+    with pytest.raises(ModelError, match="gain_champion is given without gain"):
+        cx.promotion_gate(*good, champion=good[1], gain_champion=good[0], n_bootstrap=5)
 
 
 def test_a_champion_that_could_not_be_scored_is_not_the_same_as_none(good):

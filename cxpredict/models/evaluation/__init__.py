@@ -86,8 +86,8 @@ def evaluate(
     ------
     ModelError
         Lengths or indexes differ, p is outside [0, 1] or missing, the outcome does not have
-        exactly two labels, there are fewer than two customers, a column of segments has more
-        than 50 values, or the capacity is no whole number from 1 on.
+        exactly two labels with a weight above 0, there are fewer than two customers, no draws, a
+        column of segments has more than 50 values, or the capacity is no whole number from 1 on.
 
     Notes
     -----
@@ -132,6 +132,7 @@ def evaluate(
     event = inputs.events(y)
     labelled = {"by": by} if isinstance(by, pd.Series | pd.DataFrame) else {}
     weight, customer = inputs.aligned(groups, weights, y=y, p=p, **labelled)
+    inputs.check_weighed(event, weight)
     setting = Bootstrap(weight, customer, level, n_bootstrap, random_state)
     share = inputs.capacity_share(capacity, len(event))
     if by is None:

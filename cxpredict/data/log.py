@@ -39,7 +39,8 @@ class CustomerLog:
         Lazy tables; ``.to_pandas()`` brings one into memory. Of a corrected record they hold the
         latest version; `history` gives all.
     rejects : ibis Table
-        Rejected rows: source, row (from 1), rule, record (the row as JSON text).
+        Rejected rows: source, row (from 1), rule, record (the row as JSON text, with
+        ``[comment]`` in place of comments, which may hold personal data).
     quality : DataFrame
         One row per source: read, kept, duplicates dropped, rejected, corrected (versions that a
         later one replaced).
@@ -47,6 +48,9 @@ class CustomerLog:
         One row per source and broken rule: rows, first rows.
     connection : ibis backend
         The engine that holds the tables: embedded DuckDB, or the one `from_tables` was given.
+    tagged_until : Timestamp or None
+        Where a `CommentTagger` tagged the feedback: the date before which it learnt. Tables that
+        are written to files and read again do not keep it.
     versions : mapping of str to ibis Table
         Every version of the records of the tables that hold corrections.
     observed_until : date or None
@@ -63,6 +67,7 @@ class CustomerLog:
     rules: pd.DataFrame
     connection: Any
     versions: Mapping[str, ir.Table] = field(default_factory=dict)
+    tagged_until: pd.Timestamp | None = None
     observed_until: date | None = None
 
     @classmethod

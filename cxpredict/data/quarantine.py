@@ -11,7 +11,7 @@ import pandas as pd
 from cxpredict.config import SCALES, Source
 from cxpredict.data.casting import Rule, cast_attribute, cast_column
 from cxpredict.data.contracts import RESERVED, TABLES
-from cxpredict.data.sources import ROW
+from cxpredict.data.sources import ROW, columns_in
 from cxpredict.errors import ConfigError, DataError
 
 
@@ -47,7 +47,8 @@ def check_rows(
     -------
     Checked
         `kept` has all columns of the table's contract (null where unmapped) and the attributes;
-        `rejects` has source, row, rule and the row itself as JSON text.
+        `rejects` has source, row, rule and the row itself as JSON text, with ``[comment]`` in place
+        of comments: they may hold personal data, and rejected rows are written to files.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def check_rows(
         unique = _refuse_conflicts(unique)
     kept = unique.filter(unique._rule.isnull()).drop("_rule")
     kept = connection.create_table(f"kept_{name}", _versions(source, kept).drop(ROW))
-    rejects = _rejects(connection, name, unique.filter(unique._rule.notnull()), mapped)
+    rejects = _rejects(connection, name, source, unique.filter(unique._rule.notnull()), mapped)
     counts = {
         "read": mapped.count().execute(),
         "duplicates": repeats.count().execute(),
@@ -193,8 +194,17 @@ def _refuse_conflicts(checked: ir.Table) -> ir.Table:
     )
 
 
-def _rejects(connection: Any, name: str, broken: ir.Table, mapped: ir.Table) -> ir.Table:
-    raw = {c.removeprefix("raw: "): mapped[c] for c in mapped.columns if c.startswith("raw: ")}
+def _rejects(
+    connection: Any, name: str, source: Source, broken: ir.Table, mapped: ir.Table
+) -> ir.Table:
+    raw: dict[str, ir.Value] = {
+        c.removeprefix("raw: "): mapped[c] for c in mapped.columns if c.startswith("raw: ")
+    }
+    spoken = {column for column in raw if column.casefold() == "comment"}
+    if "comment" in source.columns:
+        spoken |= columns_in(source.columns["comment"])
+    for column in spoken:
+        raw[column] = ibis.ifelse(raw[column].isnull(), ibis.null(str), "[comment]")
     records = mapped.select(ROW, record=ibis.struct(raw).cast("json").cast("string"))
     rejects = broken.select(ROW, rule=broken._rule).join(records, ROW)
     rejects = rejects.select(

@@ -192,6 +192,20 @@ def map_columns(connection: Any, name: str, table: ir.Table, source: Source) -> 
         raise ConfigError(f"sources.{name}: an expression fails: {_reason(error)}") from error
 
 
+def columns_in(how: Column) -> set[str]:
+    """Name the columns of the source that fill a column of the log.
+
+    Examples
+    --------
+    >>> sorted(columns_in(Column(expression="coalesce(title, body)")))
+    ['body', 'title']
+    """
+    if how.expression is None:
+        return set() if how.name is None else {how.name}
+    tree = sqlglot.parse_one(how.expression, dialect="duckdb")
+    return {node.name for node in tree.find_all(exp.Column)}
+
+
 def _expression(name: str, table: ir.Table, how: Column) -> str:
     if how.value is not None:
         return exp.convert(how.value).sql("duckdb")

@@ -114,8 +114,9 @@ def backtest(
     Raises
     ------
     ConfigError
-        A feature to exclude does not exist, the problem has no dates, or money is given for a
-        problem other than churn or without its other half.
+        A feature to exclude does not exist, the problem has no dates, money is given for a
+        problem other than churn or without its other half, or the log is tagged by a
+        `CommentTagger` that learnt after the last training date of the first test.
     DataError
         As `ChurnProblem.rolling_splits`.
     ModelError
@@ -129,6 +130,11 @@ def backtest(
     count as four, and trend and pooled comparison allow for it. The trend is the least-squares
     line through the dates' values; with two or three dates its interval holds the noise of the
     customers, not that of the times, which so few dates cannot show.
+
+    Comments: tag the log with a tagger fitted up to the last training date of the first test, or
+    earlier. A later one has learnt from scores that a test date must not know, and is refused. The
+    log remembers the date of its tagger; tags that come with your own tables bring no date, and
+    that they know nothing later is then for you to see to.
 
     Where label windows of test dates overlap (`test_every_days` below gap and horizon), the dates
     share outcomes and look more stable than they are.
@@ -203,6 +209,7 @@ def _build(
 ) -> Rows:
     """Build all rows of all splits once: features of a date know nothing later."""
     until = splits[0][0].get_level_values("as_of").max()
+    _check_tags(log, until)
     index = splits[0][0]
     for part in (part for split in splits for part in split):
         index = index.union(part)
@@ -214,6 +221,15 @@ def _build(
     X = X.drop(columns=[*exclude, *features.exclude])
     y = problem.labels(log, index)
     return Rows(X, y, outcome_of(problem, y), weights_of(log, index))
+
+
+def _check_tags(log: CustomerLog, until: pd.Timestamp) -> None:
+    if log.tagged_until is not None and log.tagged_until > until:
+        raise ConfigError(
+            f"comments: expected tags learnt before {until.date()}, the last training date of the "
+            f"first test; the tagger of this log learnt until {log.tagged_until.date()}. Fit one "
+            f'with until="{until.date()}" and tag the log again'
+        )
 
 
 def _check_outcomes(outcome: pd.Series) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cxpredict.config.gate import GateSettings
+from cxpredict.errors import ModelError
 from cxpredict.models.evaluation import compare, evaluate
 from cxpredict.models.evaluation.reliability import calibration_noise
 
@@ -86,6 +87,7 @@ def promotion_gate(
     p: Any,
     *,
     champion: Any = None,
+    unscored: str = "",
     gain: Any = None,
     gain_champion: Any = None,
     segments: Any = None,
@@ -106,6 +108,9 @@ def promotion_gate(
         Probabilities of the version to judge.
     champion : array-like of shape (n,), optional
         Probabilities of the present champion for the same rows.
+    unscored : str, optional
+        Why the present champion could not score these rows; the version is refused then, for
+        nobody knows whether it is worse.
     gain, gain_champion : array-like of shape (n,), optional
         Money that each row brought when acting on the version, and on the champion.
     segments : Series, DataFrame or mapping, optional
@@ -125,7 +130,7 @@ def promotion_gate(
     Raises
     ------
     ModelError
-        As in `cxpredict.evaluate` and `cxpredict.compare`.
+        As in `cxpredict.evaluate` and `cxpredict.compare`; or `gain_champion` without `gain`.
 
     Notes
     -----
@@ -134,7 +139,8 @@ def promotion_gate(
     - *ranking*: the interval of the ROC AUC lies above .5.
     - *base rate*: the log loss is below that of giving every row the rate that came about, which
       no constant can beat.
-    - *champion*: the paired interval of the log loss does not show the champion to be better.
+    - *champion*: the paired interval of the log loss does not show the champion to be better, and
+      a champion that exists could be scored.
     - *profit*, with gains and a champion: mean gain less the champion's, paired; the lower end of
       its interval is not below −`profit_margin`. The burden of proof is the version's.
     - *calibration error*: the expected calibration error, less what a perfectly calibrated model
@@ -146,7 +152,7 @@ def promotion_gate(
       or without one against the whole. The interval is that of the largest loss over all segments
       with enough customers; a loss that only may be there does not refuse.
 
-    A check that cannot be made says so, and refuses nothing.
+    Any other check that cannot be made says so, and refuses nothing.
 
     References
     ----------
@@ -162,6 +168,8 @@ def promotion_gate(
     >>> promotion_gate(rng.permutation(y), p).passed
     False
     """
+    if gain is None and gain_champion is not None:
+        raise ModelError("gain_champion is given without gain; give what both brought, or neither.")
     settings = settings or GateSettings()
     same: dict[str, Any] = {
         "by": segments,
@@ -182,7 +190,7 @@ def promotion_gate(
     checks = [
         _ranking(measured.loc["roc_auc"]),
         _base_rate(measured),
-        _champion(against),
+        _champion(against, unscored),
         _profit(gain is not None, against, settings.profit_margin),
         _calibration_error(measured, against, calibration_noise(p, weights=weights), settings),
         _slope(measured, against, settings),
@@ -222,8 +230,14 @@ def _base_rate(measured: pd.DataFrame) -> Check:
     return Check("base rate", saved, "above 0", holds, reason)
 
 
-def _champion(against: pd.DataFrame | None) -> Check:
+def _champion(against: pd.DataFrame | None, unscored: str) -> Check:
     bound = "interval not above 0"
+    if against is None and unscored:
+        reason = (
+            f"the present champion could not be scored on these rows: {unscored}; mend that, give "
+            "the run another name, or take the alias champion from that version"
+        )
+        return Check("champion", np.nan, bound, False, reason)
     if against is None:
         return Check("champion", np.nan, bound, None, "not applicable: no champion to compare with")
     row = against.loc["log_loss"]
@@ -240,7 +254,7 @@ def _profit(configured: bool, against: pd.DataFrame | None, margin: float | None
     if not configured:
         return Check("profit", np.nan, bound, None, "not applicable: no costs configured")
     if against is None:
-        return Check("profit", np.nan, bound, None, "not applicable: no champion to compare with")
+        return Check("profit", np.nan, bound, None, "not applicable: no champion's gain")
     row = against.loc["mean_gain"]
     holds = bool(row["low"] >= -(margin or 0.0))
     reason = (

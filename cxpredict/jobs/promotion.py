@@ -35,7 +35,7 @@ def decide(
 ) -> TrainedModel:
     """Ask the gate about a trained model; a refusal becomes a note that every reader meets."""
     index = test_rows.outcome.index
-    champion, said = _champion_risk(store, log, trained.bundle, index)
+    champion, unscored = _champion_risk(store, log, trained.bundle, index)
     worth = None
     if trained.bundle.kind == "churn" and config.value is not None and config.offer is not None:
         worth = value_if_kept(log, index, config.value)
@@ -50,6 +50,7 @@ def decide(
         test_rows.outcome,
         trained.risk,
         champion=champion,
+        unscored=unscored,
         gain=gain(trained.risk),
         gain_champion=gain(champion),
         segments=_segments(config.gate.segments, test_rows.X, log),
@@ -57,7 +58,7 @@ def decide(
         weights=test_rows.weights,
         settings=config.gate,
     )
-    notes = trained.notes + ((said,) if said else ())
+    notes = trained.notes
     if not decision.passed:
         notes += (
             "The promotion gate refused this version, so it is not scored as champion: "
@@ -128,13 +129,12 @@ def _champion_risk(
         if champion is None:
             return None, ""
         if champion.problem.settings != bundle.problem.settings:
-            reason = "it predicts another outcome"
-            return None, f"The champion could not be compared with this version: {reason}."
-        X = build_features(log, index, aggregates=champion.aggregates, exclude=champion.exclude)
+            return None, "it predicts another outcome"
+        known = champion.read_comments(log)
+        X = build_features(known, index, aggregates=champion.aggregates, exclude=champion.exclude)
         return champion.risk(X)["probability"], ""
     except CxPredictError as error:
-        reason = str(error).splitlines()[0]
-        return None, f"The champion could not be compared with this version: {reason}"
+        return None, str(error).splitlines()[0].rstrip(".")
 
 
 def _segments(names: Sequence[str], X: pd.DataFrame, log: CustomerLog) -> pd.DataFrame | None:

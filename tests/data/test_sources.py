@@ -227,6 +227,19 @@ def test_nothing_is_lost_every_row_is_kept_dropped_or_rejected_with_its_rule(tmp
     assert '"amount":"x"' in rejects.record.iloc[-1]
 
 
+@pytest.mark.parametrize("comment", ["said", {"expression": "coalesce(said, title)"}])
+def test_a_rejected_row_keeps_no_comment(tmp_path, comment):
+    columns = {"customer_id": "id", "occurred_at": "at", "score": "score", "comment": comment}
+    columns["metric"] = {"value": "csat"}
+    content = "id,at,score,said,title\na,2024-01-31,9,ring Bo on 555 0199,ok\nb,2024-01-31,9,,ok\n"
+    log = open_file(tmp_path, content, table="feedback", columns=columns)
+    first, second = log.rejects.to_pandas().record
+    assert "Bo" not in first
+    assert '"score":"9","said":"[comment]"' in first
+    assert '"said":null' in second
+    assert ('"title":"ok"' in first) == (comment == "said")
+
+
 def test_a_missing_file_and_a_missing_column_are_named(tmp_path):
     with pytest.raises(DataError, match=r"sales.csv: no such file"):
         open_source(tmp_path)

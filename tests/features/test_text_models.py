@@ -80,7 +80,9 @@ def test_words_are_weighed_as_scikit_learn_does():
 
 def test_what_a_single_comment_holds_is_not_stored():
     texts = [prepare(t) for t in ["call ana@b.org in room 4711", "call bob@b.org in room 12", "x"]]
-    terms = " ".join(term for block in Vocabulary.learn(texts).terms for term in block)
+    terms = " ".join(
+        term for block in Vocabulary.learn(texts, np.arange(3)).terms for term in block
+    )
     assert "email" in terms
     assert not any(secret in terms for secret in ("ana", "bob", "4", "7", "1", "2"))
 
@@ -235,7 +237,8 @@ def test_models_survive_json_bit_for_bit_and_are_the_same_every_time():
             first.low_probability(comments), other.low_probability(comments)
         )
     comments, label, _ = themed(150, noise=0.1)
-    tags = cx.CommentThemes(codebook={"price": ["cost"]}).fit(comments, label)
+    book = {"price": ["cost"], "staff": ["agent"], "delivery": ["parcel"]}
+    tags = cx.CommentThemes(codebook=book).fit(comments, label)
     loaded = cx.CommentThemes.from_state(through_json(tags.to_state()))
     pd.testing.assert_frame_equal(tags.predict(comments), loaded.predict(comments))
     pd.testing.assert_frame_equal(tags.table(), loaded.table())
@@ -276,6 +279,79 @@ def test_errors_say_what_is_wrong_and_never_what_a_customer_wrote():
     with pytest.raises(ModelError, match="at most 2 of 4") as error:
         cx.CommentThemes().fit(["secret one", "secret two"] * 2, ["a", "b"] * 2)
     assert "secret" not in str(error.value)
+
+
+def test_a_label_must_be_a_theme_of_the_codebook_and_an_empty_one_is_none():
+    comments, label, _ = themed(60)
+    book = {"price": ["cost"], "staff": ["agent"], "delivery": ["parcel"]}
+    with pytest.raises(ConfigError, match=r"'prize', did you mean 'price'.*row 61") as error:
+        cx.CommentThemes(codebook=book).fit([*comments, "a b", "c d"], [*label, "prize", "Bo Oz"])
+    assert "found 2 other labels" in str(error.value)
+    assert "Bo" not in str(error.value)
+    model = cx.CommentThemes().fit([*comments, "so so", "so what"], [*label, "", " "])
+    assert model.table()["examples"].iloc[-1] == 60
+
+
+def test_a_word_of_two_themes_is_refused():
+    with pytest.raises(ConfigError, match="'Hotline' stands under 'staff' and under 'phone'"):
+        Codebook({"staff": ["hotline"], "phone": ["Hotline", "call"]})
+
+
+def test_what_one_customer_writes_is_not_stored_however_often():
+    texts = ["good room", "good food", "bad zebra", "bad zebra"]
+    terms = Vocabulary.learn(texts).terms[0]
+    assert (terms, Vocabulary.learn(texts, np.array([0, 1, 2, 3])).terms[0]) == (
+        ["good"], ["bad", "bad zebra", "good", "zebra"],
+    )  # fmt: skip
+    comments, score = survey(60)
+    said = [*comments, "awful zebra", "zebra!", "zebra: awful"]
+    model = cx.CommentSentiment(low_at_most=2)
+    model.fit(said, [*score, 1, 1, 1], groups=[*range(60), "c", "c", "c"])
+    assert not any("zebr" in term for block in model.vocabulary_.terms for term in block)
+    shown = {"groups": [*range(60), "c", "c", "c"], "n_themes": 3}
+    found = cx.discover_themes(said, **shown)
+    assert "zebra" not in {word for words in found["words"] for word in words}
+
+
+def test_the_order_of_rows_does_not_matter():
+    comments, score = survey(90)
+    customers = [None if i % 9 == 0 else i // 2 for i in range(90)]
+    order = np.random.default_rng(0).permutation(90)
+    first, other = (
+        cx.CommentSentiment(low_at_most=2).fit(
+            [comments[i] for i in rows], [score[i] for i in rows], [customers[i] for i in rows]
+        )
+        for rows in (range(90), order)
+    )
+    assert first.to_state() == other.to_state()
+    np.testing.assert_array_equal(first.out_of_fold_[order], other.out_of_fold_)
+    comments, label, _ = themed(90, noise=0.2)
+    first, other = (
+        cx.CommentThemes().fit([comments[i] for i in rows], [label[i] for i in rows])
+        for rows in (range(90), order)
+    )
+    assert first.to_state() == other.to_state()
+
+
+def test_customers_are_as_many_as_comments_and_a_missing_one_stands_alone():
+    comments, score = survey(60)
+    themes, label, _ = themed(60)
+    for model, X, y in [
+        (cx.CommentSentiment(low_at_most=2), comments, score),
+        (cx.CommentThemes(), themes, label),
+    ]:
+        with pytest.raises(ModelError, match=r"as many groups as comments \(60\), found 2"):
+            model.fit(X, y, groups=["a", "b"])
+    alone = cx.CommentSentiment(low_at_most=2).fit(comments, score, groups=[None] * 60)
+    assert len(alone.vocabulary_) > 20
+
+
+def test_comments_that_share_no_piece_are_an_error_with_counts():
+    distinct = [chr(0x4E00 + 2 * i) + chr(0x4E01 + 2 * i) for i in range(12)]
+    with pytest.raises(ModelError, match=r"sentiment: .* found none in 12 comments"):
+        cx.CommentSentiment().fit(distinct, [0, 1] * 6)
+    with pytest.raises(ModelError, match=r"themes: .* found none in 12 comments"):
+        cx.CommentThemes().fit(distinct, ["a", "b"] * 6)
 
 
 def test_a_rare_theme_is_left_out_and_said():

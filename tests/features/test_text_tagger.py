@@ -161,10 +161,59 @@ def test_labelled_examples_teach_the_themes(company):
         cx.CommentTagger().fit(company.log, until=UNTIL, examples=examples[["comment"]])
 
 
-def test_too_few_comments_are_an_error_with_counts():
-    log = small_log(["good one", "bad one"], [5, 1])
-    with pytest.raises(ModelError, match="at least 5 comments"):
-        cx.CommentTagger().fit(log, until="2025-01-01")
+@pytest.mark.parametrize(
+    ("comments", "scores", "found"),
+    [
+        (["good one", "bad one"], [5, 1], "found 1 and 1"),
+        ([None, "n/a"], [5, 1], "found 0 and 0"),
+        ([f"word{chr(97 + i)}" for i in range(9)], [5, 1] * 4 + [5], "found 4 and 5"),
+    ],
+)
+def test_with_too_few_comments_there_is_no_sentiment_and_a_note_with_counts(
+    comments, scores, found
+):
+    log = small_log(comments, scores)
+    tagger = cx.CommentTagger().fit(log, until="2025-01-01")
+    assert tagger.notes()[0].startswith("No features of sentiment were made")
+    assert found in tagger.notes()[0]
+    again = cx.CommentTagger.from_state(json.loads(json.dumps(tagger.to_state())))
+    assert again.notes() == tagger.notes()
+    assert again.tag(log).feedback.to_pandas()["sentiment"].isna().all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_fifty_comments_with_six_low_ones_are_enough(seed):
+    rng = np.random.default_rng(seed)
+    low = rng.permutation(np.arange(50) < 6)
+    said = [f"{'awful' if bad else 'great'} {'abcdefgh'[i % 8]}" for i, bad in enumerate(low)]
+    log = small_log(said, [1 if bad else 5 for bad in low])
+    tagger = cx.CommentTagger().fit(log, until="2025-01-01")
+    assert "from 50 comments" in tagger.notes()[0]
+    feedback = tagger.tag(log).feedback.to_pandas()
+    means = feedback.groupby("score")["sentiment"].mean()
+    assert means[5] > means[1]
+
+
+def test_low_scores_of_one_customer_teach_no_sentiment():
+    comments, scores = opinions(60)
+    customers = ["grumpy" if score <= 2 else f"c{i}" for i, score in enumerate(scores)]
+    tagger = cx.CommentTagger().fit(
+        small_log(comments, scores, customers=customers), until="2025-01-01"
+    )
+    assert "30 and 30 comments, most of one side" in tagger.notes()[0]
+
+
+def test_what_one_customer_writes_twice_is_in_no_state():
+    comments, scores = opinions(64)
+    log = small_log(
+        [*comments, "awful zebra", "awful zebra"],
+        [*scores, 1, 1],
+        customers=[f"c{i}" for i in range(64)] + ["z", "z"],
+    )
+    book = {"things": ["thing"]}
+    state = json.dumps(cx.CommentTagger(codebook=book).fit(log, until="2025-01-01").to_state())
+    assert "zeb" not in state
+    assert "awful" in state
 
 
 def test_a_run_declares_comments_and_aggregates_of_themes(tagged):

@@ -161,6 +161,16 @@ def test_what_cannot_be_tested_is_refused(company):
         cx.backtest(company.log, cx.ChurnProblem(label="left"), Recency, **DATES)
 
 
+def test_tags_learnt_after_the_first_training_date_are_refused(company):
+    late = cx.CommentTagger().fit(company.log, until="2025-06-01").tag(company.log)
+    with pytest.raises(ConfigError, match="learnt until 2025-06-01") as error:
+        cx.backtest(late, CHURN, Recency, **ONE_DATE, n_bootstrap=5)
+    until = str(error.value).split('until="')[1][:10]
+    tagged = cx.CommentTagger().fit(company.log, until=until).tag(company.log)
+    found = cx.backtest(tagged, CHURN, Recency, **ONE_DATE, n_bootstrap=5)
+    assert len(found.rows) > 100
+
+
 def test_a_date_of_one_outcome_is_refused(company):
     few = cx.ChurnProblem(cancelled="cancellation", horizon_days=1)
     with pytest.raises(ModelError, match=r"test date .*: all [0-9,]+ outcomes are the same"):

@@ -3,6 +3,7 @@
 import importlib.util
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from scipy.special import expit, logit
 import cxpredict as cx
 from cxpredict.config import OfferSettings, load_config
 from cxpredict.errors import ConfigError, ModelError
+from cxpredict.jobs import promotion
 from cxpredict.jobs.promotion import realised_gain
 from cxpredict.jobs.train import train
 from cxpredict.models.evaluation.reliability import calibration_noise
@@ -146,6 +148,35 @@ def test_segments_too_small_to_judge_do_not_apply(good):
 def test_only_one_gain_is_refused(good):
     with pytest.raises(ModelError, match="go together"):
         cx.promotion_gate(*good, champion=good[1], gain=good[0], n_bootstrap=5)
+    with pytest.raises(ModelError, match="gain_champion is given without gain"):
+        cx.promotion_gate(*good, champion=good[1], gain_champion=good[0], n_bootstrap=5)
+
+
+def test_a_champion_that_could_not_be_scored_is_not_the_same_as_none(good):
+    decision = cx.promotion_gate(*good, unscored="it predicts another outcome", n_bootstrap=20)
+    assert failed(decision) == {"champion"}
+    assert "could not be scored on these rows: it predicts another" in decision.refusals[0]
+    assert "give the run another name" in decision.refusals[0]
+
+
+def test_the_champion_reads_comments_with_its_own_tagger(monkeypatch):
+    seen = []
+    champion = SimpleNamespace(
+        problem=SimpleNamespace(settings=1),
+        aggregates=(),
+        exclude=(),
+        read_comments=lambda log: f"{log}, tagged",
+        risk=lambda X: pd.DataFrame({"probability": X}),
+    )
+    monkeypatch.setattr(promotion, "champion_of", lambda store, name: champion)
+    monkeypatch.setattr(
+        promotion, "build_features", lambda log, *_, **__: seen.append(log) or [1.0]
+    )
+    bundle = SimpleNamespace(name="flat-churn", problem=SimpleNamespace(settings=1))
+    risk, unscored = promotion._champion_risk(None, "log", bundle, None)
+    assert (seen, risk.tolist(), unscored) == (["log, tagged"], [1.0], "")
+    bundle.problem.settings = 2
+    assert promotion._champion_risk(None, "log", bundle, None)[1] == "it predicts another outcome"
 
 
 def test_what_acting_would_have_brought_by_hand():

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from scipy.special import expit, logit
 from cxpredict.errors import ModelError
 from cxpredict.models.calibration import Calibration, fit_calibration
 from cxpredict.models.calibration.logistic import platt, recalibration
+from cxpredict.models.calibration.shift import adjust_base_rate
 from cxpredict.models.resampling import bootstrap_counts, grouped_folds
 
 
@@ -168,3 +170,13 @@ def test_separated_outcomes_keep_rates_off_the_ends():
     found = fitted(margin, (margin > 0).astype(float), rng)
     assert np.isfinite(found.log_odds).all()
     assert np.isfinite(logit(found.probability(np.array([-4.0, 4.0])))).all()
+
+
+def test_a_base_rate_is_adjusted_for_numbers_only():
+    for wrong in (["secret"], pd.Series(["secret"]), [{}]):
+        with pytest.raises(ModelError, match="p must hold numbers only") as error:
+            adjust_base_rate(wrong, trained_at=0.5, expected=0.2)
+        assert "secret" not in str(error.value)
+    gaps = pd.Series([0.5, None], dtype="Float64")
+    with pytest.raises(ModelError, match="1 of 2 values are missing"):
+        adjust_base_rate(gaps, trained_at=0.5, expected=0.2)

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 from cxpredict.errors import ModelError
-from cxpredict.models.evaluation import calibration_table, evaluate, evaluate_scores
+from cxpredict.models.evaluation import calibration_table, evaluate, evaluate_scores, interval_table
 
 
 def value(table, metric, column="estimate"):
@@ -249,6 +249,8 @@ def test_bad_weights_groups_and_levels(sample):
     y, p = sample
     with pytest.raises(ModelError, match="1 bad values"):
         evaluate(y, p, weights=np.r_[-1.0, np.ones(1499)])
+    with pytest.raises(ModelError, match="weights must hold numbers only"):
+        evaluate(y, p, weights=["secret"] * 1500)
     with pytest.raises(ModelError, match="groups has 2 rows"):
         evaluate(y, p, groups=[1, 2])
     with pytest.raises(ModelError, match="at least 2 customers"):
@@ -264,3 +266,44 @@ def test_bad_distributions_are_refused():
         evaluate_scores([0, 7], [[0.5, 0.5], [0.5, 0.5]], levels=[0, 1])
     with pytest.raises(ModelError, match=r"one column per level \(3\)"):
         evaluate_scores([0, 1], [[0.5, 0.5], [0.5, 0.5]], levels=[0, 1, 2])
+
+
+def test_intervals_are_those_of_the_same_rows_and_hold_their_probability():
+    y, p = pd.Series([0, 1, 1, 0]), pd.Series([0.2, 0.3, 0.8, 0.9])
+    bounds = pd.DataFrame({"low": p - 0.1, "high": p + 0.1})
+    table = interval_table(y, p, bounds, n_bins=2)
+    assert table["width"].tolist() == pytest.approx([0.2, 0.2])
+    with pytest.raises(ModelError, match="same index"):
+        interval_table(y, p, bounds[::-1], n_bins=2)
+    with pytest.raises(ModelError, match="low ≤ p ≤ high, 4 of 4"):
+        interval_table(y, p, bounds[["high", "low"]], n_bins=2)
+    for n_bins in (0, 2.5, True):
+        with pytest.raises(ModelError, match="n_bins: expected a whole number"):
+            interval_table(y, p, bounds, n_bins=n_bins)
+    with pytest.raises(ModelError, match="interval must hold numbers only") as error:
+        interval_table(y, p, [["secret", "secret"]] * 4)
+    assert "secret" not in str(error.value)
+
+
+def test_an_outcome_without_weight_is_no_outcome():
+    y, p = [0, 1, 0, 1], [0.1, 0.4, 0.3, 0.8]
+    with pytest.raises(ModelError, match="all 2 rows with the event have weight 0"):
+        evaluate(y, p, weights=[1, 0, 1, 0])
+    with pytest.raises(ModelError, match="all 2 rows with the other outcome"):
+        evaluate(y, p, weights=[0, 1, 0, 1])
+
+
+def test_rows_without_weight_are_in_no_bin():
+    with np.errstate(all="raise"):
+        table = calibration_table(
+            [0, 1, 0, 1], [0.1, 0.4, 0.6, 0.8], weights=[1, 1, 0, 0], n_bins=4
+        )
+        again = interval_table([0, 1, 0, 1], [0.1, 0.4, 0.6, 0.8], [[0.0, 1.0]] * 4,
+                               weights=[1, 1, 0, 0], n_bins=4)  # fmt: skip
+    pd.testing.assert_frame_equal(table, calibration_table([0, 1], [0.1, 0.4], n_bins=4))
+    assert again["n"].tolist() == [1, 1]
+
+
+def test_at_least_one_draw(sample):
+    with pytest.raises(ModelError, match="n_bootstrap must be 1 or more"):
+        evaluate(*sample, n_bootstrap=0)

@@ -7,6 +7,7 @@ from scipy.special import expit
 
 import cxpredict as cx
 from cxpredict.errors import ModelError
+from cxpredict.models.evaluation.intervals import Sample, largest
 
 COMPARABLE = ["roc_auc", "log_loss_skill", "calibration_slope", "calibration_intercept"]
 
@@ -221,3 +222,16 @@ def test_equal_models_are_called_different_in_about_one_case_of_twenty():
             seen.append(table.set_index("metric").loc["roc_auc", "better"] != "neither")
     assert 0.01 <= np.mean(false) <= 0.10  # .05 ± 3 standard errors of 200 trials
     assert np.mean(found) > 0.8
+
+
+def test_a_constant_segment_does_not_hide_the_worst_slope(three):
+    y, p, segment = three
+    flat = p.copy()
+    flat[segment == "a"] = 0.3
+    for segments, worst in ((segment, "c"), (np.where(segment == "a", "a", "(x)"), "(x)")):
+        table = cx.evaluate(y, flat, by={"s": segments}, n_bootstrap=30)
+        row = find(table, kind="gap", metric="calibration_slope")
+        assert row.segment == worst
+        assert np.isfinite(row[["estimate", "low", "high"]].astype(float)).all()
+    alone = Sample("roc_auc", np.nan, np.full(9, np.nan))
+    assert np.isnan(largest([alone, alone], 0.95)[1:]).all()

@@ -55,12 +55,12 @@ def is_answer(comments: Iterable[Any]) -> npt.NDArray[np.bool_]:
     return np.array([not pd.isna(text) and _says(text) for text in as_texts(comments)], dtype=bool)
 
 
-def fold(text: str) -> str:
+def plain(text: str) -> str:
     """Fold case, width and Latin, Greek and Cyrillic accents; other scripts keep their marks.
 
     Examples
     --------
-    >>> fold("ÉTÉ ＯＫ")
+    >>> plain("ÉTÉ ＯＫ")
     'ete ok'
     """
     parts = unicodedata.normalize("NFKD", text.casefold())
@@ -72,11 +72,11 @@ def _says(text: str) -> bool:
     letters = [c for c in text if c.isalpha()]
     if not letters:
         return any(unicodedata.category(c) in ("So", "Sk") and ord(c) > 0x2000 for c in text)
-    plain = fold(text).replace("'", "").replace("’", "")
-    spoken = "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in plain)
+    bare = plain(text).replace("'", "").replace("’", "")
+    spoken = "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in bare)
     phrase = " ".join(spoken.split())
     once = {c for c in phrase if c != " "}
     return phrase not in _PHRASES and not (len(once) == 1 and phrase.isascii())
 
 
-_PHRASES = frozenset(fold(phrase) for phrase in _NOTHING.split("|"))
+_PHRASES = frozenset(plain(phrase) for phrase in _NOTHING.split("|"))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxpredict.errors import ConfigError
-from cxpredict.features.text.answers import fold
+from cxpredict.features.text.answers import plain
 
 
 class Codebook:
@@ -24,7 +24,7 @@ class Codebook:
     Raises
     ------
     ConfigError
-        A theme has no name, no words, or one without a letter or digit.
+        A theme has no name, no words, or one without a letter or digit; two themes share a word.
 
     Examples
     --------
@@ -42,6 +42,7 @@ class Codebook:
             if not all(isinstance(w, str) and re.search(r"\w", w) for w in words):
                 raise ConfigError(f"codebook: theme {theme!r} has a word without a letter")
             self._patterns.append(re.compile("|".join(_pattern(word) for word in words)))
+        _check_unshared(self.seeds)
 
     @property
     def themes(self) -> list[str]:
@@ -50,13 +51,26 @@ class Codebook:
 
     def hits(self, texts: Sequence[str]) -> npt.NDArray[np.bool_]:
         """Tell which themes' words each text holds, shape (n, themes)."""
-        folded = [fold(text) for text in texts]
+        folded = [plain(text) for text in texts]
         found = [[bool(pattern.search(text)) for pattern in self._patterns] for text in folded]
         return np.array(found, dtype=bool).reshape(len(folded), len(self._patterns))
 
 
+def _check_unshared(seeds: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a word of two themes: a comment with it would be an example of neither."""
+    home: dict[str, str] = {}
+    for theme, words in seeds.items():
+        for word in words:
+            other = home.setdefault(" ".join(plain(word).split()), theme)
+            if other != theme:
+                raise ConfigError(
+                    f"codebook: {word!r} stands under {other!r} and under {theme!r}; expected each "
+                    "word under one theme, remove it from the other or make it a longer phrase"
+                )
+
+
 def _pattern(word: str) -> str:
-    stem = fold(word).strip()
+    stem = plain(word).strip()
     ending = "" if stem.endswith("*") else r"(?!\w)"
     body = r"\s+".join(re.escape(part) for part in stem.rstrip("*").split())
     if all(ord(c) >= 0x0E00 for c in stem if c.isalpha()):  # Thai and east of it: no spaces

@@ -15,13 +15,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from cxpredict.errors import ConfigError, ModelError
-from cxpredict.features.text.answers import fold, is_answer
+from cxpredict.features.text.answers import is_answer, plain
+from cxpredict.features.text.owners import by_content, checked_groups
 from cxpredict.features.text.scrub import KINDS, as_texts, scrub_text
+from cxpredict.features.text.vectors import held_by
 
 Floats = npt.NDArray[np.float64]
 FEWEST_COMMENTS = 20
 SMALL_CELL = 3
-"""A word that fewer comments hold is not shown."""
+"""A word that fewer customers wrote is not shown."""
 
 LEAST = 0.1
 """A word of less weight than this part of the heaviest is not typical."""
@@ -46,12 +48,13 @@ nas ele ela isso essa tem ser são já todas quando super pois porque agora
 che per non della dei delle sono molto più anche come questo questa essere stato tutto tutti
 het een van niet met voor maar ook zijn wel aan naar heel veel goed zeer dat
 """
-_FILLERS = frozenset(fold(word) for word in _FILLER_WORDS.split())
+_FILLERS = frozenset(plain(word) for word in _FILLER_WORDS.split())
 
 
 def discover_themes(
     comments: Iterable[Any],
     *,
+    groups: Iterable[Any] | None = None,
     n_themes: int = 8,
     n_words: int = 8,
     ignore: Iterable[str] = (),
@@ -63,6 +66,9 @@ def discover_themes(
     ----------
     comments : Series or other iterable of str
         Those that say nothing are left out.
+    groups : iterable, optional
+        Customers; a missing one is a customer of its own. By default equal comments are one
+        customer's, so that a remark which one customer sends often names no theme.
     n_themes : int, default 8
         At most so many, at least 2; one per 12 comments.
     n_words : int, default 8
@@ -78,7 +84,7 @@ def discover_themes(
         One row per theme, largest first: `theme` (its three most typical words or pairs),
         `comments` (that are mostly about it), `share` (of those that say something), `words`
         (list). Comments in which none of the words stands belong to no theme. Words are those of
-        three comments or more, scrubbed and without digits; no comment is shown. A codebook
+        three customers or more, scrubbed and without digits; no comment is shown. A codebook
         to start from is ``dict(zip(found["theme"], found["words"]))``.
 
     Raises
@@ -86,7 +92,8 @@ def discover_themes(
     ConfigError
         `n_themes` is below 2 or `n_words` below 1.
     ModelError
-        Fewer than 20 comments say something, or they share too few words.
+        Fewer than 20 comments say something, or they share too few words; as many `groups` as
+        comments are not given.
 
     Notes
     -----
@@ -101,19 +108,24 @@ def discover_themes(
     >>> late = ["the parcel was late", "late: my parcel", "where is the parcel?"] * 6
     >>> rude = ["the waiter was rude", "rude waiter", "waiter?", "so rude"] * 4
     >>> dear = ["far too expensive", "expensive!", "an expensive place"] * 5
-    >>> discover_themes(late + rude + dear, n_themes=3)[["theme", "comments"]].values.tolist()
+    >>> found = discover_themes(late + rude + dear, groups=range(49), n_themes=3)
+    >>> found[["theme", "comments"]].values.tolist()
     [['parcel, late, where', 18], ['waiter, rude', 16], ['expensive, place', 15]]
     """
     if n_themes < 2 or n_words < 1:
         raise ConfigError(f"expected 2 themes or more and 1 word, found {n_themes} and {n_words}")
     series = as_texts(comments)
-    texts = [_plain(text) for text in series[is_answer(series)]]
+    given = checked_groups(groups, len(series))
+    use = np.flatnonzero(is_answer(series))
+    said = series.iloc[use].tolist()
+    order, owner = by_content(said, said, None if given is None else given[use])
+    texts = [_plain(said[place]) for place in order]
     if len(texts) < FEWEST_COMMENTS:
         raise ModelError(
             f"themes: expected at least {FEWEST_COMMENTS} comments that say something, found "
             f"{len(texts)}; take a longer history"
         )
-    matrix, words = _words(texts, {fold(word) for word in ignore})
+    matrix, words = _words(texts, owner, {plain(word) for word in ignore})
     k = min(n_themes, max(2, len(texts) // 12), len(words))
     if k < 2:
         raise ModelError(
@@ -141,7 +153,9 @@ def _plain(text: str) -> str:
     return re.sub(r"\d+", " ", _PLACEHOLDER.sub(" | ", scrub_text(text))).lower()
 
 
-def _words(texts: list[str], ignored: set[str]) -> tuple[Any, npt.NDArray[np.object_]]:
+def _words(
+    texts: list[str], owner: npt.NDArray[np.intp], ignored: set[str]
+) -> tuple[Any, npt.NDArray[np.object_]]:
     """Weigh words and pairs that are neither rare nor everywhere."""
     tfidf = TfidfVectorizer(
         ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"[^\W_]+(?:['’][^\W_]+)?",
@@ -159,8 +173,9 @@ def _words(texts: list[str], ignored: set[str]) -> tuple[Any, npt.NDArray[np.obj
         for word, share in single.items()
         if share > _COMMON or (len(word) <= _SHORT and share > 0.02) or len(word) < 2
     }
-    filler |= {word for word in single if fold(word.replace("’", "'")) in _FILLERS | ignored}
-    good = [place for place, w in enumerate(words) if not filler & set(w.split())]
+    filler |= {word for word in single if plain(word.replace("’", "'")) in _FILLERS | ignored}
+    enough = held_by(matrix, owner) >= SMALL_CELL
+    good = [place for place, w in enumerate(words) if enough[place] and not filler & set(w.split())]
     return matrix[:, good], words[good]
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.special import expit, logit
 
+from cxpredict.errors import ModelError
 from cxpredict.features.text.codebook import Codebook
 from cxpredict.features.text.linear import Calibrator, Linear, parts
 from cxpredict.features.text.vectors import Counts, Vocabulary, prepare, take, tfidf, weights
@@ -33,7 +34,14 @@ class Guesser:
 
     @classmethod
     def fit(
-        cls, book: Codebook, texts: Sequence[str], truth: Codes, fold: Codes, *, k: int
+        cls,
+        book: Codebook,
+        texts: Sequence[str],
+        truth: Codes,
+        fold: Codes,
+        *,
+        owner: Codes,
+        k: int,
     ) -> tuple[Self, Codes, Floats]:
         """Learn from comments; also guess each from models that did not see its fold.
 
@@ -45,7 +53,8 @@ class Guesser:
             Comments as they were written.
         truth : ndarray of int, shape (n,)
             Theme of each, 0 to k - 1, or `OTHER`.
-        fold : ndarray of int, shape (n,)
+        fold, owner : ndarray of int, shape (n,)
+            Fold and customer of each.
         k : int
             Number of themes.
 
@@ -56,9 +65,19 @@ class Guesser:
             Out of fold.
         evidence : ndarray of shape (n, 2)
             What speaks for the guess; see `_guesses`.
+
+        Raises
+        ------
+        ModelError
+            No two customers share a word, and there are no seed words.
         """
         prepared = [prepare(text) for text in texts]
-        vocabulary = Vocabulary.learn(prepared)
+        vocabulary = Vocabulary.learn(prepared, owner)
+        if not len(vocabulary) and not book.themes:
+            raise ModelError(
+                f"themes: expected words that two customers share, found none in {len(texts):,} "
+                "comments; give more examples or seed words"
+            )
         counts = vocabulary.count(prepared)
         seeds = sparse.csr_matrix(book.hits(texts).astype(np.float64))
         hit = truth[:, None] == np.arange(k)

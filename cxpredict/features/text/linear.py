@@ -121,7 +121,9 @@ class Calibrator:
         return cls(state[0], tuple(state[1:]))
 
 
-def folds_of(labels: Codes, groups: Sequence[Any], *, k: int, seed: int) -> Codes:
+def folds_of(
+    labels: Codes, groups: Sequence[Any] | npt.NDArray[Any], *, k: int, seed: int
+) -> Codes:
     """Deal groups (a customer, or equal comments) to k folds, each with its part of every label.
 
     Returns

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import accumulate
+from ipaddress import ip_address
 from typing import Any
 
 import pandas as pd
@@ -13,15 +14,25 @@ import pandas as pd
 from cxpredict.errors import DataError
 
 Replace = Callable[[list[str], re.Match[str]], str]
-KINDS = ("link", "email", "iban", "card", "phone", "account", "name")
+Rule = Callable[[list[str], str], str]
+KINDS = ("link", "email", "ip", "iban", "card", "phone", "account", "name")
 
 _LINK = re.compile(r"(?:https?://|\bwww\.)\S+", re.IGNORECASE)
 _PART = r"[^\s@＠<>(){}\[\],;:\"]"
+_AT = r"(?:[@＠]| [@＠] | ?[\[(](?i:at)[\])] ?)"
 _EMAIL = re.compile(
-    rf"{_PART}{{1,64}}[@＠]{_PART}{{1,200}}\.[^\W\d_]{{2,20}}"
+    rf"{_PART}{{1,64}}{_AT}{_PART}{{1,200}}\.[^\W\d_]{{2,20}}"
 )  # bounded: long texts
-_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}\b", re.IGNORECASE)
-_DIGITS = re.compile(r"(?<!\w)[+(]{0,2}\d(?:(?:[ \u00a0()\-–/]|\.(?=\d)){0,3}\d){4,}(?!\w)")
+_IP = re.compile(
+    r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)"
+    r"|(?<![\w:])(?=[\da-f:]*::|(?:[\da-f]{1,4}:){7})[\da-f:]{6,39}(?![\w:])",
+    re.IGNORECASE,
+)
+_UNSEEN = r"\u200b-\u200d\u2060\ufeff"  # take no width, and hide numbers
+_IBAN = re.compile(rf"\b[A-Z]{{2}}\d{{2}}(?:[ .\-{_UNSEEN}]?[A-Z0-9]){{11,30}}\b", re.IGNORECASE)
+_DIGITS = re.compile(
+    rf"(?<!\w)[+(]{{0,2}}\d(?:(?:[ \u00a0()\-–/{_UNSEEN}]|\.(?=\d)){{0,3}}\d){{4,}}(?!\w)"
+)
 _CUE = re.compile(
     r"(\b(?:acc(?:oun)?t|customer|client|clien?te|order|invoice|member(?:ship)?|ticket|booking"
     r"|konto|kunden|bestell|rechnungs?|compte|commande|facture|cuenta|pedido|factura|conta"
@@ -47,18 +58,26 @@ _MONEY_AFTER = re.compile(
 
 _ANY_CASE = (
     "mr|mrs|ms|mx|dr|dra|prof|herrn?|frau|fräulein|monsieur|madame|mademoiselle|mme|mlle|sr|sra"
-    "|srta|señora?|señorita|senhora?|senhorita|signora?|signorina|sig|dott|dottoressa|dhr|mevr"
-    "|meneer|mevrouw|господин|госпожа|г-н|г-жа|κύριος|κυρία"
+    r"|srta|señora?|señorita|senhora?|senhorita|signora?|signorina|sig\.ra|sig|dott|dottoressa|dhr"
+    "|mevr|meneer|mijnheer|mevrouw|heer|господин|госпожа|г-н|г-жа|κύριος|κυρία"
 )
-_AS_WRITTEN = r"Miss|Sir|Madam|Dona|Doña|M\.|M(?= [A-ZÀ-Þ][^\W\d_])"
-_PARTICLE = r"(?:van|von|der|den|de|da|do|dos|das|di|du|del|la|le|al|el|bin|ibn|ter|ten|y|e)"
-_WORD = r"[^\W\d_](?:[^\W\d_]|['’\-](?=[^\W\d_]))*\.?"
-_NAMED = re.compile(
-    rf"(?<!\w)(?<!\d )((?i:{_ANY_CASE})\b\.?|{_AS_WRITTEN})\s+"
-    rf"({_WORD}(?:\s+(?:{_PARTICLE}\s+){{0,2}}{_WORD}){{0,2}})"
-)
+_AS_WRITTEN = r"Miss|Sir|Madam|Dona|Doña|Fru|Don(?= )|Hr\b\.?|Mw\b\.?|M\.|M(?= [A-ZÀ-Þ][^\W\d_])"
+_TITLE = re.compile(rf"(?<!\w)(?<!\d )(?:(?i:{_ANY_CASE})\b\.?|(?:{_AS_WRITTEN})(?!\w))")
+_LETTER = r"[^\W\d_][\u0300-\u036f]*"
+_WORD = re.compile(rf"(\s*)(['’]?{_LETTER}(?:{_LETTER}|['’\-](?=[^\W\d_]))*\.?)")
+_ELIDED = re.compile(r"[dl]['’](?=([^\W\d_]))", re.IGNORECASE)
+_PARTICLES = frozenset((
+    "van", "von", "der", "den", "de", "da", "do", "dos", "das", "di", "du", "del", "della",
+    "la", "le", "el", "al", "bin", "ibn", "ter", "ten", "te", "zu", "zur", "zum", "vom", "'t",
+    "’t", "'s", "’s",
+))  # fmt: skip
+_BETWEEN = frozenset(("y", "e"))
+_DEGREES = frozenset((
+    "dr", "prof", "mag", "dipl", "h", "c", "hc", "med", "phil", "jur", "rer", "nat", "ing",
+    "oec", "pol", "theol", "mult", "habil",
+))  # fmt: skip
 _UNMISTAKEN = ("mr", "mrs", "mme", "mlle")
-_PARTICLES = frozenset(_PARTICLE.removeprefix("(?:").removesuffix(")").split("|"))
+_MOST_WORDS, _MOST_SHOUTED, _MOST_PARTICLES = 3, 2, 3
 
 
 def scrub(comments: Iterable[Any]) -> tuple[pd.Series, pd.DataFrame]:
@@ -85,18 +104,22 @@ def scrub(comments: Iterable[Any]) -> tuple[pd.Series, pd.DataFrame]:
     -----
     What is replaced, by rules that know no language:
 
-    - links (they carry tokens) and e-mail addresses;
+    - links (they carry tokens), e-mail addresses (also with ``[at]`` or spaces around the @) and
+      IP addresses;
     - IBANs whose check digits are right; card numbers of 13 to 19 digits whose Luhn digit is right;
     - phone numbers: 7 to 15 digits in groups, or after ``+``;
     - account numbers: other runs of 7 digits or more, words of letters and digits with 6 digits in
       a row, and numbers of 4 digits or more after a word such as *account*, *order* or *Konto*;
-    - up to three capitalised words (with particles such as *van der*) after a title: Mr, Frau,
-      Mme, Señora, г-н…, also one small-letter word after *mr*, *mrs*, *mme*, *mlle*.
+    - up to three capitalised words after a title (Mr, Frau, Mme, Señora, Dhr., г-н…), with
+      particles such as *van der* before and between, initials and degrees; also one small-letter
+      word after *mr*, *mrs*, *mme*, *mlle*. After a shouted title two words: shouted text cannot
+      tell where a name ends, so that the word after a surname goes with it, and a third name stays.
+      What stands like a name goes, too: *Madame la Directrice*.
 
     Dates, years, amounts (beside a currency, with thousands marks, or round) and numbers of up to 6
-    digits without such a word stay. A phone number of 6 digits, and a name without a title, are not
-    found: scrubbing lowers the risk, it does not make text anonymous. Scrubbing again changes
-    nothing.
+    digits without such a word stay. A phone number of 6 digits, a name without a title, and short
+    codes such as *dossier 4711-22* or *order AB-12345* are not found: scrubbing lowers the risk, it
+    does not make text anonymous. Accents come back composed (NFC). Scrubbing again changes nothing.
 
     Examples
     --------
@@ -156,10 +179,11 @@ def _missing(value: Any) -> bool:
 
 def _scrubbed(text: str) -> tuple[str, list[str]]:
     kinds: list[str] = []
+    text = unicodedata.normalize("NFC", text)
     while True:  # a replacement may lay bare another: until nothing is found
         before = len(kinds)
-        for pattern, replace in _RULES:
-            text = pattern.sub(partial(replace, kinds), text)
+        for rule in _RULES:
+            text = rule(kinds, text)
         if len(kinds) == before:
             return text, kinds
 
@@ -172,18 +196,30 @@ def _put(kind: str) -> Replace:
     return replace
 
 
-def _iban(kinds: list[str], match: re.Match[str]) -> str:
-    """Replace the longest beginning whose check digits are right; words may follow a number."""
-    text = match[0]
-    ends = [len(text), *(i for i in range(len(text) - 1, 14, -1) if text[i] == " ")]
-    for end in ends:
-        code = text[:end].replace(" ", "").upper()
+def _ibans(kinds: list[str], text: str) -> str:
+    """Replace IBANs; what stands after one is looked at again, for it may be another."""
+    parts, at = [], 0
+    while match := _IBAN.search(text, at):
+        end = _iban_end(match[0])
+        if end is None:
+            parts.append(text[at : match.end()])
+            at = match.end()
+        else:
+            kinds.append("iban")
+            parts += [text[at : match.start()], "[iban]"]
+            at = match.start() + end
+    return "".join([*parts, text[at:]])
+
+
+def _iban_end(text: str) -> int | None:
+    """Find the longest beginning whose check digits are right; words may follow a number."""
+    for end in [len(text), *(i for i in range(len(text) - 1, 14, -1) if not text[i].isalnum())]:
+        code = "".join(c for c in text[:end] if c.isalnum()).upper()
         if 15 <= len(code) <= 34 and sum(c.isdecimal() for c in code) >= 10:
             number = "".join(str(int(c, 36)) for c in code[4:] + code[:4])
             if int(number) % 97 == 1:
-                kinds.append("iban")
-                return "[iban]" + text[end:]
-    return text
+                return end
+    return None
 
 
 def _cued(kinds: list[str], match: re.Match[str]) -> str:
@@ -234,39 +270,79 @@ def _code(kinds: list[str], match: re.Match[str]) -> str:
     return "[account]"
 
 
-def _named(kinds: list[str], match: re.Match[str]) -> str:
-    title, words = match[1], re.split(r"(\s+)", match[2])
-    shouting = title.rstrip(".").isupper() and len(title.rstrip(".")) > 1
-    keep = 0
-    for place in range(0, len(words), 2):
-        capital = words[place][0].isupper()
-        if capital:
-            keep = place + 1
-        elif not keep or words[place] not in _PARTICLES:
+def _names(kinds: list[str], text: str) -> str:
+    """Replace what follows titles."""
+    parts, done = [], 0
+    for title in _TITLE.finditer(text):
+        end = _name_end(text, title) if title.start() >= done else None
+        if end is not None:
+            kinds.append("name")
+            start = (
+                title.end() + len(text[title.end() : end]) - len(text[title.end() : end].lstrip())
+            )
+            parts += [text[done:start], "[name]"]
+            done = end
+    return "".join([*parts, text[done:]])
+
+
+def _name_end(text: str, title: re.Match[str]) -> int | None:
+    """Find where the name after a title ends; None where no name follows."""
+    stem = title[0].rstrip(".")
+    most = _MOST_SHOUTED if stem.isupper() and len(stem) > 1 else _MOST_WORDS
+    at, end, named, skipped, small = title.end(), None, 0, 0, None
+    glued = title[0].endswith(".") and len(stem) > 1
+    while named < most and skipped <= _MOST_PARTICLES and (word := _WORD.match(text, at)):
+        if not word[1] and not glued:
             break
-        if capital and (shouting or _ends_sentence(words[place])):
+        at, bare = word.end(), word[2].rstrip(".").casefold()
+        degree = word[2].endswith(".") and bare in _DEGREES
+        glued = word[2].endswith(".") and (degree or len(bare) == 1)
+        between = bare in _PARTICLES or degree or (end is not None and bare in _BETWEEN)
+        if _capital(word[2]):
+            end, skipped = at, 0
+            named += not between and len(bare) > 1
+        elif between:
+            skipped += 1
+        else:
+            small = at - _ends_sentence(word[2]) if end is None else None
             break
-    if not keep and title.rstrip(".").casefold() in _UNMISTAKEN:
-        keep = 1
-    if not keep:
-        return match[0]
-    kinds.append("name")
-    lengths = list(accumulate(len(word) for word in words))
-    rest = match[2][lengths[keep - 1] :]
-    stop = "." if _ends_sentence(words[keep - 1]) else ""
-    return match[0][: match.start(2) - match.start()] + "[name]" + stop + rest
+        if _ends_sentence(word[2]) and not degree:
+            return at - 1
+    if end is None and small is not None and stem.casefold() in _UNMISTAKEN:
+        return small
+    return end
+
+
+def _capital(word: str) -> bool:
+    """Tell a word that begins with a capital, or with one after d' or l'."""
+    elided = _ELIDED.match(word)
+    return (elided[1] if elided else word.lstrip("'’")[:1]).isupper()
 
 
 def _ends_sentence(word: str) -> bool:
     return word.endswith(".") and len(word) > 3
 
 
-_RULES: tuple[tuple[re.Pattern[str], Replace], ...] = (
-    (_LINK, _put("link")),
-    (_EMAIL, _put("email")),
-    (_IBAN, _iban),
-    (_CUE, _cued),
-    (_DIGITS, _numbers),
-    (_CODE, _code),
-    (_NAMED, _named),
+def _ip(kinds: list[str], match: re.Match[str]) -> str:
+    try:
+        ip_address(match[0])
+    except ValueError:
+        return match[0]
+    kinds.append("ip")
+    return "[ip]"
+
+
+def _each(pattern: re.Pattern[str], replace: Replace) -> Rule:
+    return lambda kinds, text: pattern.sub(partial(replace, kinds), text)
+
+
+_RULES: tuple[Rule, ...] = (
+    _each(_LINK, _put("link")),
+    _each(_EMAIL, _put("email")),
+    _each(_IP, _ip),
+    _ibans,
+    _each(_CUE, _cued),
+    _each(_DIGITS, _numbers),
+    _each(_CODE, _code),
+    _names,
 )

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from cxpredict.errors import DataError, ModelError
 from cxpredict.features.text.answers import is_answer
 from cxpredict.features.text.linear import N_FOLDS, Calibrator, Linear, folds_of, parts
+from cxpredict.features.text.owners import by_content, checked_groups
 from cxpredict.features.text.scrub import as_texts
 from cxpredict.features.text.vectors import Vocabulary, prepare, take, tfidf, weights
 
@@ -37,7 +38,7 @@ class CommentSentiment(BaseEstimator):
     Attributes
     ----------
     vocabulary_ : Vocabulary
-        Words and pieces of words that two comments or more hold, scrubbed.
+        Words and pieces of words that two customers or more wrote, scrubbed.
     n_comments_ : int
         Comments that were learnt from: with a score, and saying something.
     out_of_fold_ : ndarray of shape (n,)
@@ -74,33 +75,46 @@ class CommentSentiment(BaseEstimator):
         y : iterable of numbers, length n
             Scores, or 0 and 1; rows where it is missing are left out.
         groups : iterable, length n, optional
-            Customers. By default equal comments belong together.
+            Customers; a missing one is a customer of its own. By default equal comments belong
+            together.
 
         Returns
         -------
         CommentSentiment
+            The same in whatever order the rows come.
 
         Raises
         ------
         DataError
             The lengths differ, a comment is no text, or `y` is not of the declared kind.
         ModelError
-            Fewer than 5 comments with a low, or with another, score.
+            Fewer than 5 comments with a low, or with another, score; no two customers share a
+            word or a piece of one; as many `groups` as comments are not given.
         """
+        return self.learn(X, y, groups, fewest=FEWEST_PER_SIDE)
+
+    def learn(
+        self, X: Iterable[Any], y: Iterable[Any], groups: Iterable[Any] | None, *, fewest: int
+    ) -> Self:
+        """Learn as `fit`, from at least `fewest` comments of either side."""
         comments = as_texts(X)
         low = self._low(y, len(comments))
+        given = checked_groups(groups, len(comments))
         use = np.flatnonzero(is_answer(comments) & ~np.isnan(low))
+        check_sides(low[use], fewest=fewest)
+        order, owner = by_content(
+            comments.iloc[use].tolist(), low[use], None if given is None else given[use]
+        )
+        use = use[order]
         labels = low[use].astype(np.intp)
-        counts_of = np.bincount(labels, minlength=2)
-        if counts_of.min() < FEWEST_PER_SIDE:
-            raise ModelError(
-                f"sentiment: expected at least {FEWEST_PER_SIDE} comments with a low and with "
-                f"another score, found {counts_of[1]:,} and {counts_of[0]:,}; take a longer history"
-            )
         texts = [prepare(text) for text in comments.iloc[use]]
-        given = texts if groups is None else [list(groups)[i] for i in use]
-        fold = folds_of(labels, given, k=N_FOLDS, seed=self.random_state)
-        self.vocabulary_ = Vocabulary.learn(texts)
+        fold = folds_of(labels, owner, k=N_FOLDS, seed=self.random_state)
+        self.vocabulary_ = Vocabulary.learn(texts, owner)
+        if not len(self.vocabulary_):
+            raise ModelError(
+                f"sentiment: expected words that two customers share, found none in {len(use):,} "
+                "comments; take a longer history"
+            )
         counts = self.vocabulary_.count(texts)
         hit = (labels == 1)[:, None]
         margin = np.zeros(len(use))
@@ -210,6 +224,16 @@ class CommentSentiment(BaseEstimator):
         if not np.isin(score[~np.isnan(score)], (0, 1)).all():
             raise DataError("y: expected 0 and 1 (low); for scores give low_at_most")
         return score
+
+
+def check_sides(low: Floats, *, fewest: int = FEWEST_PER_SIDE) -> None:
+    """Refuse to learn from fewer comments of either side, 1 for low and 0 for not."""
+    n_low, n = int(low.sum()), len(low)
+    if min(n_low, n - n_low) < fewest:
+        raise ModelError(
+            f"sentiment: expected at least {fewest} comments with a low and with another score, "
+            f"found {n_low:,} and {n - n_low:,}; take a longer history"
+        )
 
 
 def _same_length(values: Sequence[Any] | Floats, n: int, what: str) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from functools import partial
 from hashlib import sha256
 from typing import Any, Self
 
 import ibis
 import ibis.expr.types as ir
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -19,14 +21,20 @@ from cxpredict.config import LOW_AT_MOST
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError, ModelError
 from cxpredict.features.events import to_utc
-from cxpredict.features.text.sentiment import CommentSentiment
+from cxpredict.features.text.answers import is_answer
+from cxpredict.features.text.sentiment import CommentSentiment, check_sides
 from cxpredict.features.text.themes import CommentThemes
 
 __all__ = ["CommentTagger"]
 
-N_PARTS = 4
-"""Customers are parted into so many; each part is read by a model of the others."""
+N_PARTS = (4, 8, 16)
+"""Customers are parted into so many, each part read by a model of the others: the first number
+with which all models have enough low and other scores. More parts leave more to each."""
 
+FEWEST_IN_PART = 3
+"""Fewest comments with a low, and with another, score for the model that reads a part."""
+
+Floats = npt.NDArray[np.float64]
 TAGS = ("sentiment", "theme")
 _KEYS = ["customer_id", "comment"]
 
@@ -46,7 +54,9 @@ class CommentTagger(BaseEstimator):
     Attributes
     ----------
     sentiments_ : list of CommentSentiment
-        One per part of the customers.
+        One per part of the customers; empty where comments were too few to learn from.
+    without_sentiment_ : str
+        Why there is no sentiment; empty where there is.
     themes_ : CommentThemes or None
         None without codebook and examples.
     until_ : Timestamp
@@ -61,6 +71,9 @@ class CommentTagger(BaseEstimator):
     score, neither in training nor later, and scoring finds what training found. A tag depends on
     the customer and the text alone, and is known when the comment is. Comments without a score
     are tagged, but features see answers with a score only.
+
+    Sentiment needs 5 comments with a low and 5 with another score, of customers of whom none wrote
+    most of them. Without them it is missing everywhere, and `notes` say so; themes do not need it.
 
     Examples
     --------
@@ -119,20 +132,21 @@ class CommentTagger(BaseEstimator):
         DataError
             `examples` lacks a column.
         ModelError
-            There are too few comments; see `CommentSentiment` and `CommentThemes`.
+            There are too few comments for the themes; see `CommentThemes`.
         """
         self.until_ = to_utc(until)
         known = _known_comments(log, self.until_)
         low = np.where(
-            known["score"].isna(), np.nan, known["score"] <= known["metric"].map(LOW_AT_MOST)
+            known["score"].isna(),
+            np.nan,
+            known["score"] <= known["metric"].map(LOW_AT_MOST).astype("float64"),
         )
-        part = known["customer_id"].map(part_of).to_numpy()
-        self.sentiments_ = []
-        for number in range(N_PARTS):
-            others = np.flatnonzero(part != number)
-            model = CommentSentiment(random_state=self.random_state)
-            rows = known.iloc[others]
-            self.sentiments_.append(model.fit(rows["comment"], low[others], rows["customer_id"]))
+        self.sentiments_, self.without_sentiment_ = [], ""
+        use = np.flatnonzero(is_answer(known["comment"]) & ~np.isnan(low))
+        try:
+            self.sentiments_ = self._fit_sentiments(known.iloc[use], low[use])
+        except ModelError as error:
+            self.without_sentiment_ = str(error)
         self.themes_ = self._fit_themes(known, examples)
         return self
 
@@ -154,13 +168,20 @@ class CommentTagger(BaseEstimator):
         versions = dict(log.versions)
         if "feedback" in versions:
             versions["feedback"] = _joined(versions["feedback"], tags)
-        return replace(log, feedback=_joined(log.feedback, tags), versions=versions)
+        return replace(
+            log,
+            feedback=_joined(log.feedback, tags),
+            versions=versions,
+            tagged_until=self.until_,
+        )
 
     def notes(self) -> tuple[str, ...]:
         """Say what a reader of features made of comments must know."""
         check_is_fitted(self)
-        n = sum(model.n_comments_ for model in self.sentiments_) // (N_PARTS - 1)
-        notes = [f"Sentiment was learnt from {n:,} comments known before {self.until_.date()}."]
+        notes = [f"No features of sentiment were made. {self.without_sentiment_}."]
+        if self.sentiments_:
+            n = sum(m.n_comments_ for m in self.sentiments_) // (len(self.sentiments_) - 1)
+            notes = [f"Sentiment was learnt from {n:,} comments known before {self.until_.date()}."]
         themes = self.themes_
         if themes is not None and themes.measured_:
             total = themes.table().set_index("theme").loc["all"]
@@ -186,6 +207,7 @@ class CommentTagger(BaseEstimator):
             "precision": self.precision,
             "random_state": self.random_state,
             "until": self.until_.isoformat(),
+            "without_sentiment": self.without_sentiment_,
             "sentiments": [model.to_state() for model in self.sentiments_],
             "themes": None if self.themes_ is None else self.themes_.to_state(),
         }
@@ -205,9 +227,26 @@ class CommentTagger(BaseEstimator):
         tagger = cls(**{name: state[name] for name in settings})
         tagger.until_ = pd.Timestamp(state["until"])
         tagger.sentiments_ = [CommentSentiment.from_state(each) for each in state["sentiments"]]
+        tagger.without_sentiment_ = state["without_sentiment"]
         themes = state["themes"]
         tagger.themes_ = None if themes is None else CommentThemes.from_state(themes)
         return tagger
+
+    def _fit_sentiments(self, known: pd.DataFrame, low: Floats) -> list[CommentSentiment]:
+        """Fit one model per part of the customers on the other parts."""
+        check_sides(low)
+        n_parts = _enough_parts(known["customer_id"], low)
+        part = known["customer_id"].map(partial(part_of, n_parts=n_parts)).to_numpy()
+        models = []
+        for number in range(n_parts):
+            rows, model = part != number, CommentSentiment(random_state=self.random_state)
+            others = known[rows]
+            models.append(
+                model.learn(
+                    others["comment"], low[rows], others["customer_id"], fewest=FEWEST_IN_PART
+                )
+            )
+        return models
 
     def _fit_themes(
         self, known: pd.DataFrame, examples: pd.DataFrame | None
@@ -232,7 +271,8 @@ class CommentTagger(BaseEstimator):
         pairs = rows.filter(rows.comment.notnull()).select(_KEYS).distinct()
         frame = pairs.to_pyarrow().to_pandas().astype(object)
         frame = frame.sort_values(_KEYS, ignore_index=True)
-        part = frame["customer_id"].map(part_of).to_numpy()
+        n_parts = len(self.sentiments_) or 1
+        part = frame["customer_id"].map(partial(part_of, n_parts=n_parts)).to_numpy()
         frame["sentiment"] = np.nan
         for number, model in enumerate(self.sentiments_):
             mine = np.flatnonzero(part == number)
@@ -248,7 +288,7 @@ class CommentTagger(BaseEstimator):
         return ibis.memtable(frame, schema=ibis.schema(types))
 
 
-def part_of(customer_id: str) -> int:
+def part_of(customer_id: str, n_parts: int = N_PARTS[0]) -> int:
     """Give the part of a customer, the same on every machine.
 
     Examples
@@ -256,7 +296,23 @@ def part_of(customer_id: str) -> int:
     >>> part_of("C000001"), part_of("C000002")
     (1, 0)
     """
-    return int.from_bytes(sha256(str(customer_id).encode()).digest()[:4], "big") % N_PARTS
+    return int.from_bytes(sha256(str(customer_id).encode()).digest()[:4], "big") % n_parts
+
+
+def _enough_parts(customers: pd.Series, low: Floats) -> int:
+    """Choose the number of parts so that all models of the others have both kinds of scores."""
+    low_of = low == 1
+    for n_parts in N_PARTS:
+        part = customers.map(partial(part_of, n_parts=n_parts)).to_numpy()
+        most = [np.bincount(part[side], minlength=n_parts).max() for side in (low_of, ~low_of)]
+        left = min(low_of.sum() - most[0], (~low_of).sum() - most[1])
+        if left >= FEWEST_IN_PART:
+            return n_parts
+    raise ModelError(
+        f"sentiment: expected low and other scores of several customers each, found "
+        f"{low_of.sum():,} and {(~low_of).sum():,} comments, most of one side from the same few "
+        "customers; take a longer history"
+    )
 
 
 def _known_comments(log: CustomerLog, until: pd.Timestamp) -> pd.DataFrame:

@@ -11,12 +11,14 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from cxpredict.config.reading import nearest
 from cxpredict.errors import ConfigError, DataError, ModelError
 from cxpredict.features.text.abstain import NEVER, measured, thresholds
 from cxpredict.features.text.answers import is_answer
 from cxpredict.features.text.codebook import Codebook
 from cxpredict.features.text.guesser import OTHER, Guesser
 from cxpredict.features.text.linear import N_FOLDS, Calibrator, folds_of, parts
+from cxpredict.features.text.owners import by_content, checked_groups
 from cxpredict.features.text.scrub import as_texts
 
 __all__ = ["CommentThemes"]
@@ -91,42 +93,55 @@ class CommentThemes(BaseEstimator):
         X : Series or other iterable of str, length n
             Comments. Those that say nothing are left out.
         y : iterable of str, length n, optional
-            Theme of each comment; missing where nobody said. Without it seed words must do.
+            Theme of each comment, with a codebook one of its themes; missing or empty where nobody
+            said. Without it seed words must do.
         groups : iterable, length n, optional
-            Customers. By default equal comments belong together.
+            Customers; a missing one is a customer of its own. By default equal comments belong
+            together.
 
         Returns
         -------
         CommentThemes
+            The same in whatever order the rows come.
 
         Raises
         ------
         ConfigError
-            `precision` is not in (0, 1), or there are neither labels nor a codebook.
+            `precision` is not in (0, 1), or there are neither labels nor a codebook, or a label is
+            not in the codebook.
         DataError
             The lengths differ or a comment is no text.
         ModelError
-            No theme has 3 examples, or nothing stands against the only one.
+            No theme has 3 examples, or nothing stands against the only one; as many `groups` as
+            comments are not given.
         """
         if not 0 < self.precision < 1:
             raise ConfigError(f"precision: expected a share in (0, 1), found {self.precision}")
         if y is None and not self.codebook:
             raise ConfigError("themes: give labelled examples, or a codebook of seed words")
         book = Codebook(self.codebook or {})
-        comments, labels = as_texts(X), None if y is None else as_texts(y)
+        comments, labels = as_texts(X), None if y is None else _labels(y, book)
         if labels is not None and len(labels) != len(comments):
             raise DataError(
                 f"expected as many labels as comments ({len(comments):,}), found {len(labels):,}"
             )
+        given = checked_groups(groups, len(comments))
         self.measured_ = labels is not None
         known = is_answer(comments)
         names = _by_seeds(book, comments) if labels is None else labels
         use = np.flatnonzero(known & names.notna().to_numpy())
+        order, owner = by_content(
+            comments.iloc[use].tolist(),
+            names.iloc[use].tolist(),
+            None if given is None else given[use],
+        )
+        use = use[order]
         texts = comments.iloc[use].tolist()
         truth = self._choose_themes(names.iloc[use].tolist(), book.themes)
-        given = texts if groups is None else [list(groups)[row] for row in use]
-        fold = folds_of(truth, given, k=N_FOLDS, seed=self.random_state)
-        self.guesser_, guess, evidence = Guesser.fit(book, texts, truth, fold, k=len(self.themes_))
+        fold = folds_of(truth, owner, k=N_FOLDS, seed=self.random_state)
+        self.guesser_, guess, evidence = Guesser.fit(
+            book, texts, truth, fold, owner=owner, k=len(self.themes_)
+        )
         confidence = self.guesser_.calibrator.probability(evidence)
         self.thresholds_ = self._thresholds(guess, confidence, guess == truth)
         self._measure(truth, guess, evidence, fold)
@@ -173,6 +188,14 @@ class CommentThemes(BaseEstimator):
             share of examples given any), `precision` (share of right ones among the tagged) with
             its 95 % interval `low`, `high`; `threshold`. Calibration and threshold of a fold come
             from the other folds. Without labels precision and its interval are missing.
+
+        Notes
+        -----
+        The interval is Wilson's for as many comments as are tagged. It does not cover that comments
+        of one customer are alike, that models of the folds (which choose the threshold, too) depend
+        on the examples drawn, nor that comments of another time, channel or language than the
+        examples differ from them. Labels count as right: where people disagree, it measures
+        agreement with those who labelled.
         """
         check_is_fitted(self)
         return pd.DataFrame(self.measures_)
@@ -261,6 +284,22 @@ class CommentThemes(BaseEstimator):
             row["threshold"] = float("nan") if at == NEVER else float(at)
             if not self.measured_:
                 row |= {"precision": float("nan"), "low": float("nan"), "high": float("nan")}
+
+
+def _labels(y: Iterable[Any], book: Codebook) -> pd.Series:
+    """Give the labels, empty ones as missing; each must be a theme of the codebook, if any is."""
+    labels = as_texts(y).map(lambda name: name.strip() or None, na_action="ignore")
+    labels = labels.astype(object).where(labels.notna(), None)
+    strange = np.flatnonzero(labels.notna() & ~labels.isin(book.themes))
+    if not book.themes or not len(strange):
+        return labels
+    # a label like no theme is not shown: it may be a comment in the wrong column
+    near = {name: nearest(name, book.themes) for name in sorted(set(labels.iloc[strange]))}
+    shown = next((f", such as {name!r}{theme}" for name, theme in near.items() if theme), "")
+    raise ConfigError(
+        f"themes: expected themes of the codebook, found {len(strange):,} other labels{shown} "
+        f"(first at row {strange[0] + 1:,}); correct them, or add their themes and seed words"
+    )
 
 
 def _by_seeds(book: Codebook, comments: pd.Series) -> pd.Series:

@@ -12,14 +12,15 @@ from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import normalize
 
-from cxpredict.features.text.answers import fold
+from cxpredict.features.text.answers import plain
 from cxpredict.features.text.scrub import scrub_text
 
 Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.intp]
 Counts = tuple[sparse.csr_matrix, ...]
 
 FEWEST = 2
-"""A word or piece that fewer comments hold is not stored: it could be about one customer."""
+"""A word or piece that fewer customers wrote is not stored: it could be about one of them."""
 
 MOST = 40_000
 """At most so many words, and so many pieces of words, the most frequent."""
@@ -40,7 +41,7 @@ def prepare(text: str) -> str:
     >>> prepare("Sooooo LATE!! Écrire à ana@example.org, gate 12")
     'soo late!! ecrire a [email], gate 00'
     """
-    return _LONG.sub(r"\1\1", _DIGIT.sub("0", fold(scrub_text(text))))
+    return _LONG.sub(r"\1\1", _DIGIT.sub("0", plain(scrub_text(text))))
 
 
 class Vocabulary:
@@ -65,17 +66,28 @@ class Vocabulary:
         ]
 
     @classmethod
-    def learn(cls, texts: Sequence[str]) -> Self:
-        """Take what at least two of the prepared comments hold."""
+    def learn(cls, texts: Sequence[str], owner: Codes | None = None) -> Self:
+        """Take what at least two customers wrote.
+
+        Parameters
+        ----------
+        texts : sequence of str, length n
+            Prepared comments.
+        owner : ndarray of int, shape (n,), optional
+            Number of the customer of each; by default equal comments are one customer's.
+        """
+        if owner is None:
+            owner = np.unique(np.array(texts, dtype=object), return_inverse=True)[1]
         found: list[list[str]] = []
         for kind in _KINDS:
             counter = CountVectorizer(lowercase=False, min_df=FEWEST, max_features=MOST, **kind)
             try:
-                counter.fit(texts)
+                counts = counter.fit_transform(texts)
             except ValueError:  # nothing stands in two comments
                 found.append([])
             else:
-                found.append([str(term) for term in counter.get_feature_names_out()])
+                enough = held_by(counts, owner) >= FEWEST
+                found.append([str(term) for term in counter.get_feature_names_out()[enough]])
         return cls(found)
 
     def __len__(self) -> int:
@@ -87,6 +99,19 @@ class Vocabulary:
             sparse.csr_matrix((len(texts), 0)) if counter is None else counter.transform(texts)
             for counter in self._counters
         )
+
+
+def held_by(counts: sparse.csr_matrix, owner: Codes) -> npt.NDArray[np.intp]:
+    """Count for each column the customers in whose rows it stands.
+
+    Examples
+    --------
+    >>> held_by(sparse.csr_matrix([[1, 0], [2, 1], [0, 1]]), np.array([0, 0, 1])).tolist()
+    [1, 2]
+    """
+    block = counts.tocoo()
+    pairs = np.unique(np.column_stack([owner[block.row], block.col]), axis=0)
+    return np.bincount(pairs[:, 1], minlength=counts.shape[1]).astype(np.intp)
 
 
 def take(counts: Counts, rows: npt.NDArray[np.intp]) -> Counts:

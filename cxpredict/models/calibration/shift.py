@@ -36,7 +36,7 @@ def adjust_base_rate(p: Any, *, trained_at: float, expected: float) -> Any:
     Raises
     ------
     ModelError
-        A rate outside (0, 1), probabilities missing or outside [0, 1].
+        A rate outside (0, 1), probabilities that are no numbers, missing or outside [0, 1].
 
     Notes
     -----
@@ -56,9 +56,20 @@ def adjust_base_rate(p: Any, *, trained_at: float, expected: float) -> Any:
     for name, rate in (("trained_at", trained_at), ("expected", expected)):
         if not 0.0 < rate < 1.0:
             raise ModelError(f"{name} must be a rate between 0 and 1, for example .2; got {rate}.")
-    values: npt.NDArray[np.float64] = np.asarray(p, dtype=np.float64)
+    values = _numbers(p)
     bad = int((~((values >= 0.0) & (values <= 1.0))).sum())
     if bad:
         raise ModelError(f"p: {bad:,} of {values.size:,} values are missing or outside [0, 1].")
     moved = np.asarray(expit(logit(values) + logit(expected) - logit(trained_at)))
     return pd.Series(moved, p.index, name=p.name) if isinstance(p, pd.Series) else moved
+
+
+def _numbers(p: Any) -> npt.NDArray[np.float64]:
+    try:
+        if isinstance(p, pd.Series):
+            return np.asarray(p.to_numpy(dtype=np.float64, na_value=np.nan))
+        return np.asarray(p, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"p must hold numbers only: {type(error).__name__}. Pass probabilities of the event."
+        ) from None

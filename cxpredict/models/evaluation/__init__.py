@@ -86,15 +86,16 @@ def evaluate(
     ------
     ModelError
         Lengths or indexes differ, p is outside [0, 1] or missing, the outcome does not have
-        exactly two labels, there are fewer than two customers, a column of segments has more
-        than 50 values, or the capacity is no whole number from 1 on.
+        exactly two labels with a weight above 0, there are fewer than two customers, no draws, a
+        column of segments has more than 50 values, or the capacity is no whole number from 1 on.
 
     Notes
     -----
     Intervals are percentiles over bootstrap samples of customers; draws without both outcomes
     are left out. A sample from the sample has more noise than the sample itself, which shifts
     the calibration error and the parts of the Brier score: their draws are re-centred at the
-    estimate. Equal predictions count as tied: row order never matters.
+    estimate. Equal predictions count as tied: estimates do not depend on the order of rows.
+    Intervals may, by what another `random_state` would change, for customers are drawn by number.
 
     Brier score = reliability − resolution + uncertainty + within bins, over the bins of ece, with
     nₖ rows, mean prediction p̄ₖ and event rate ōₖ in bin k and ō in all: Σnₖ(p̄ₖ − ōₖ)²/n (0 is
@@ -131,6 +132,7 @@ def evaluate(
     event = inputs.events(y)
     labelled = {"by": by} if isinstance(by, pd.Series | pd.DataFrame) else {}
     weight, customer = inputs.aligned(groups, weights, y=y, p=p, **labelled)
+    inputs.check_weighed(event, weight)
     setting = Bootstrap(weight, customer, level, n_bootstrap, random_state)
     share = inputs.capacity_share(capacity, len(event))
     if by is None:

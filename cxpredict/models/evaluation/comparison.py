@@ -95,6 +95,7 @@ def compare(
     tables = {"y": y, "p_champion": p_champion, "p_challenger": p_challenger}
     labelled = {"by": by} if isinstance(by, pd.Series | pd.DataFrame) else {}
     weight, customer = inputs.aligned(groups, weights, **tables, **gains, **labelled)
+    inputs.check_weighed(event, weight)
     setting = Bootstrap(weight, customer, level, n_bootstrap, random_state)
     segments = divide({} if by is None else by, event, setting, fewest=min_segment)
     share = inputs.capacity_share(capacity, len(event))

@@ -11,7 +11,16 @@ import pandas as pd
 from cxpredict.errors import ModelError
 from cxpredict.models.resampling import customer_groups
 
-__all__ = ["aligned", "capacity_share", "distributions", "events", "floats", "probabilities"]
+__all__ = [
+    "aligned",
+    "capacity_share",
+    "check_bins",
+    "check_weighed",
+    "distributions",
+    "events",
+    "floats",
+    "probabilities",
+]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
@@ -36,7 +45,7 @@ def aligned(groups: Any, weights: Any, **tables: Any) -> tuple[Floats, Ints]:
             f"{', '.join(labelled)} must have the same index in the same order; align them with "
             f".loc[{next(iter(labelled))}.index]."
         )
-    weight = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
+    weight = np.ones(n) if weights is None else floats(weights, "weights")
     bad = int((~np.isfinite(weight) | (weight < 0)).sum())
     if weight.shape != (n,) or bad or not weight.any():
         raise ModelError(
@@ -49,6 +58,23 @@ def aligned(groups: Any, weights: Any, **tables: Any) -> tuple[Floats, Ints]:
         raise ModelError(f"groups has {len(groups):,} rows and y {n:,}.")
     codes, _ = pd.factorize(np.asarray(groups), use_na_sentinel=False)
     return weight, np.asarray(codes, dtype=np.intp)
+
+
+def check_weighed(event: Floats, weight: Floats) -> None:
+    """Refuse outcomes of which one has no weight: for every metric there is but one class."""
+    for name, side in (("the event", event > 0), ("the other outcome", event == 0)):
+        if not weight[side].any():
+            raise ModelError(
+                f"y must have exactly two outcomes with a weight above 0; all {side.sum():,} rows "
+                f"with {name} have weight 0. Give them a weight or drop the weights."
+            )
+
+
+def check_bins(n_bins: Any) -> None:
+    """Refuse what is no number of bins."""
+    whole = isinstance(n_bins, int | np.integer) and not isinstance(n_bins, bool)
+    if not whole or n_bins < 1:
+        raise ModelError(f"n_bins: expected a whole number from 1 on, got {n_bins!r}.")
 
 
 def capacity_share(capacity: Any, n: int) -> float | None:

@@ -89,6 +89,8 @@ class Bootstrap:
     def __post_init__(self) -> None:
         if not 0.0 < self.level < 1.0:
             raise ModelError(f"level must be between 0 and 1, for example .95; got {self.level}.")
+        if self.n_draws < 1:
+            raise ModelError(f"n_bootstrap must be 1 or more, for example 300; got {self.n_draws}.")
         if len(np.unique(self.customer)) < 2:
             raise ModelError("An interval needs at least 2 customers; there is 1.")
 
@@ -209,7 +211,9 @@ def largest(samples: Sequence[Sample], level: float) -> tuple[int, float, float,
     Returns
     -------
     tuple of (position, estimate, low, high)
-        Which one is largest, its estimate, and the interval of the largest true quantity.
+        Which one is largest, its estimate, and the interval of the largest true quantity. Those
+        that are not finite (such as the slope of a constant) cannot be ranked and are left out;
+        where none is finite, the position is 0 and all else missing.
 
     Notes
     -----
@@ -225,12 +229,16 @@ def largest(samples: Sequence[Sample], level: float) -> tuple[int, float, float,
     >>> place, estimate, bool(-1.5 < low < -1.0 < 3.0 < high < 3.5)    # c is near 2.24, not 1.96
     (1, 1.0, True)
     """
-    estimate = np.array([sample.estimate for sample in samples])
-    drawn = np.array([sample.drawn for sample in samples])
+    ranked = [place for place, sample in enumerate(samples) if np.isfinite(sample.estimate)]
+    if not ranked:
+        return 0, np.nan, np.nan, np.nan
+    estimate = np.array([samples[place].estimate for place in ranked])
+    drawn = np.array([samples[place].drawn for place in ranked])
     drawn = drawn[:, np.isfinite(drawn).all(axis=0)]
-    place = int(np.argmax(estimate))
+    first = int(np.argmax(estimate))
+    place = ranked[first]
     if drawn.shape[1] < 2:
-        return place, float(estimate[place]), np.nan, np.nan
+        return place, float(estimate[first]), np.nan, np.nan
     error = drawn.std(axis=1, ddof=1)
     away = (
         np.abs(drawn - drawn.mean(axis=1, keepdims=True)) / np.where(error > 0, error, 1.0)[:, None]
@@ -238,7 +246,7 @@ def largest(samples: Sequence[Sample], level: float) -> tuple[int, float, float,
     reach = float(np.quantile(away.max(axis=0), level)) * error
     return (
         place,
-        float(estimate[place]),
+        float(estimate[first]),
         float((estimate - reach).max()),
         float((estimate + reach).max()),
     )

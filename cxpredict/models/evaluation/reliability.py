@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy.special import ndtri
 
@@ -13,6 +14,9 @@ from cxpredict.models.evaluation import inputs, metrics
 from cxpredict.models.evaluation.intervals import N_BINS
 
 __all__ = ["calibration_noise", "calibration_table", "interval_table"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.intp]
 
 
 def calibration_table(
@@ -38,7 +42,11 @@ def calibration_table(
     Raises
     ------
     ModelError
-        As in `evaluate`.
+        As in `evaluate`; or `n_bins` is no whole number from 1 on.
+
+    Notes
+    -----
+    Rows without weight belong to no bin.
 
     References
     ----------
@@ -53,9 +61,8 @@ def calibration_table(
     probability = inputs.probabilities(p)
     event = inputs.events(y)
     weight, _ = inputs.aligned(None, weights, y=y, p=p)
-    _, cell = np.unique(probability, return_inverse=True)
-    bins = metrics.equal_mass_bins(cell, weight, n_bins)
-    _, row_bin = np.unique(bins[cell], return_inverse=True)
+    rows, row_bin = _bins(probability, weight, n_bins)
+    probability, event, weight = probability[rows], event[rows], weight[rows]
     total = np.bincount(row_bin, weight)
     observed = np.bincount(row_bin, weight * event) / total
     effective = total**2 / np.bincount(row_bin, weight**2)
@@ -73,6 +80,16 @@ def calibration_table(
             "high": np.clip(centre + half, observed, 1.0),
         }
     )
+
+
+def _bins(probability: Floats, weight: Floats, n_bins: int) -> tuple[Ints, Ints]:
+    """Give the rows that have a weight, and the bin of equal mass (0, 1, …) of each."""
+    inputs.check_bins(n_bins)
+    rows = np.flatnonzero(weight > 0)
+    _, cell = np.unique(probability[rows], return_inverse=True)
+    bins = metrics.equal_mass_bins(cell, weight[rows], n_bins)
+    _, row_bin = np.unique(bins[cell], return_inverse=True)
+    return rows, row_bin
 
 
 def calibration_noise(p: Any, *, weights: Any = None) -> float:
@@ -104,9 +121,9 @@ def calibration_noise(p: Any, *, weights: Any = None) -> float:
     """
     probability = inputs.probabilities(p)
     weight, _ = inputs.aligned(None, weights, p=p)
-    _, cell = np.unique(probability, return_inverse=True)
-    bins = metrics.equal_mass_bins(cell, weight, N_BINS)
-    variance = np.bincount(bins[cell], weight**2 * probability * (1.0 - probability))
+    rows, row_bin = _bins(probability, weight, N_BINS)
+    share, mass = probability[rows], weight[rows]
+    variance = np.bincount(row_bin, mass**2 * share * (1.0 - share))
     return float(np.sqrt(2.0 * variance / np.pi).sum() / weight.sum())
 
 
@@ -133,7 +150,8 @@ def interval_table(
     Raises
     ------
     ModelError
-        As in `evaluate`; or the shape of the interval does not fit.
+        As in `calibration_table`; or the interval has another shape or index, gaps, or does not
+        hold its probability.
 
     Notes
     -----
@@ -148,15 +166,12 @@ def interval_table(
     [[0.5, True], [1.0, False]]
     """
     table = calibration_table(y, p, n_bins=n_bins, weights=weights)
-    bounds = np.asarray(interval, dtype=np.float64)
     probability = inputs.probabilities(p)
-    if bounds.shape != (len(probability), 2) or not np.isfinite(bounds).all():
-        raise ModelError(
-            f"interval must have shape ({len(probability):,}, 2) without gaps; got {bounds.shape}."
-        )
-    weight, _ = inputs.aligned(None, weights, y=y, p=p)
-    _, cell = np.unique(probability, return_inverse=True)
-    _, row_bin = np.unique(metrics.equal_mass_bins(cell, weight, n_bins)[cell], return_inverse=True)
+    labelled = {"interval": interval} if isinstance(interval, pd.DataFrame) else {}
+    weight, _ = inputs.aligned(None, weights, y=y, p=p, **labelled)
+    bounds = _bounds(interval, probability)
+    rows, row_bin = _bins(probability, weight, n_bins)
+    weight, bounds = weight[rows], bounds[rows]
     low, high = (
         np.bincount(row_bin, weight * side) / np.bincount(row_bin, weight) for side in bounds.T
     )
@@ -172,3 +187,19 @@ def interval_table(
             "covered": (low <= observed) & (observed <= high),
         }
     )
+
+
+def _bounds(interval: Any, probability: Floats) -> Floats:
+    """Read the interval of each probability."""
+    bounds = inputs.floats(interval, "interval")
+    if bounds.shape != (len(probability), 2) or not np.isfinite(bounds).all():
+        raise ModelError(
+            f"interval must have shape ({len(probability):,}, 2) without gaps; got {bounds.shape}."
+        )
+    outside = ~((bounds[:, 0] <= probability) & (probability <= bounds[:, 1]))
+    if outside.any():
+        raise ModelError(
+            f"interval: expected low ≤ p ≤ high, {outside.sum():,} of {len(bounds):,} rows are "
+            "otherwise; pass the interval of the same model and rows, low first."
+        )
+    return bounds

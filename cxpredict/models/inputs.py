@@ -231,9 +231,8 @@ def checked_weights(given: Any, X: Any, n: int) -> npt.NDArray[np.float64]:
     """
     if given is None:
         return np.ones(n)
-    if np.ndim(given) == 0:
-        given = np.full(n, given)
-    values = entries(given, X, n, "sample_weight")
+    one_for_all = isinstance(given, int | float)
+    values = entries(np.full(n, given) if one_for_all else given, X, n, "sample_weight")
     try:
         weight = values.astype(np.float64)
     except (TypeError, ValueError):

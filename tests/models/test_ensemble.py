@@ -365,3 +365,12 @@ def test_rows_without_an_id_are_customers_of_their_own():
     )
     assert groups[0] == groups[2]
     assert len(set(groups)) == 3
+
+
+def test_boosters_that_find_no_split_any_more_end():
+    """Twelve rows, and leaves of 200 of them: every update is in vain."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.normal(size=12)})
+    for effort in ("fast", "thorough"):
+        model = ChurnModel(effort=effort, random_state=0).fit(X, np.arange(12) % 2)
+        assert np.abs(model.predict_proba(X)[:, 1] - 0.5).max() < 0.4

@@ -203,8 +203,10 @@ def _advance(booster: lgb.Booster) -> list[float]:
 
 def _held_out(task: tuple[lgb.Booster, Floats, int]) -> Floats:
     booster, matrix, rounds = task
-    while booster.current_iteration() < rounds:
-        booster.update()
+    # A booster that finds no split any more stops counting.
+    for _ in range(rounds - booster.current_iteration()):
+        if booster.update():
+            break
     raw = booster.predict(matrix, raw_score=True, num_iteration=rounds, num_threads=1)
     return np.asarray(raw, dtype=np.float64)
 

@@ -49,7 +49,11 @@ def fit_members(
     """
     rate = float(np.average(outcome, weights=rows.weight))
     recipe = recipe_for(
-        model.effort, n=len(outcome), rate=min(rate, 1.0 - rate), n_steps=cases.n_steps
+        model.effort,
+        n=len(outcome),
+        rate=min(rate, 1.0 - rate),
+        n_steps=cases.n_steps,
+        n_columns=cases.codes.shape[1],
     )
     repeats, by_customer = validation_splits(
         outcome,

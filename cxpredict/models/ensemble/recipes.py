@@ -15,6 +15,8 @@ Effort = Literal["fast", "standard", "thorough"]
 
 FEW_ROWS = 3_000
 MANY_ROWS = 20_000
+WIDE = 150
+"""Columns from which trees see only as many as half of this."""
 RARE = 0.05
 MAX_ROUNDS = 3_000
 PATIENCE = 30
@@ -48,7 +50,7 @@ class Recipe:
     trials: int = 0
 
 
-def recipe_for(effort: str, *, n: int, rate: float, n_steps: int) -> Recipe:
+def recipe_for(effort: str, *, n: int, rate: float, n_steps: int, n_columns: int = 1) -> Recipe:
     """Return the members for a table of this size.
 
     Parameters
@@ -61,6 +63,8 @@ def recipe_for(effort: str, *, n: int, rate: float, n_steps: int) -> Recipe:
         Share of the rarer outcome.
     n_steps : int
         Answers per row.
+    n_columns : int, default 1
+        Columns; of many, each tree sees a smaller share.
 
     Raises
     ------
@@ -82,7 +86,9 @@ def recipe_for(effort: str, *, n: int, rate: float, n_steps: int) -> Recipe:
         raise ModelError(f"effort must be one of {', '.join(get_args(Effort))}; got {effort!r}.")
     leaves = (8, 16, 31) if n >= MANY_ROWS else (4, 8, 16)
     common = _common(n, n_steps)
-    by_node = {"feature_fraction": 1.0, "feature_fraction_bynode": 0.6}
+    share = 1.0 if n_columns <= WIDE else WIDE / 2 / n_columns
+    common["feature_fraction"] = min(0.6, share)
+    by_node = {"feature_fraction": share, "feature_fraction_bynode": 0.6}
     small, middle, large = ({**common, "num_leaves": k} for k in leaves)
     if n >= FEW_ROWS and rate >= RARE:
         large |= {"learning_rate": 0.03, "lambda_l2": 0.0, **by_node}
@@ -106,7 +112,6 @@ def _common(n: int, n_steps: int) -> dict[str, Any]:
         # Answers about one row are not independent: a leaf needs more of them.
         "min_data_in_leaf": int(np.clip(n // 20, 2, 30)) * max(1, n_steps // 2),
         "lambda_l2": 5.0,
-        "feature_fraction": 0.6,
         "bagging_fraction": 0.8,
         "bagging_freq": 1,
     }

@@ -125,7 +125,7 @@ class HorizonModel(BaseEstimator):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n, p)
-            Features: numbers, flags, categories, text of at most 100 distinct values.
+            Features: numbers, flags, categories, text that repeats itself.
         y : DataFrame with columns days and event, or array of shape (n, 2)
             Days from the start of the label window to the event (event 1) or to the end of
             observation (event 0), as `ChurnProblem.durations` gives them. A period is open on the
@@ -169,6 +169,7 @@ class HorizonModel(BaseEstimator):
             n=len(rows.y),
             rate=min(rate, 1.0 - rate),
             n_steps=len(self.horizons_),
+            n_columns=len(self.columns_.columns),
         )
         cases = Cases(
             self.columns_.encode(rows.X)[asked.position],

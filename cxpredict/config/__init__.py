@@ -246,13 +246,53 @@ class OfferSettings(Settings):
     holdout_share: Share
 
 
-class RoxSettings(Settings):
-    """The improvement whose return is estimated."""
+class AnswerWithinSettings(Settings):
+    """Requests of a kind, whose value is hours, are answered in time more often."""
 
-    shift_points: Annotated[float, Field(gt=0, le=100)]
-    cost: Annotated[float, Field(gt=0)]
+    kind: str
+    hours: Annotated[float, Field(gt=0)]
+    share: Annotated[float, Field(gt=0, le=1)]
+
+
+class RaiseScoreSettings(Settings):
+    """Answers to a survey, maybe at one touchpoint only, rise by so many points."""
+
+    metric: Literal["nps", "csat", "ces"]
+    points: Annotated[float, Field(gt=0)]
+    touchpoint: str | None = None
+
+
+class ReferralSettings(Settings):
+    """Which interaction is a recommendation, how often it wins a customer, what one is worth."""
+
+    kind: str
+    conversion: Share
+    new_customer_value: Money
+
+
+class RoxSettings(Settings):
+    """The improvement whose return is estimated, its cost, and what counts beside the margin."""
+
+    shift_points: Annotated[float, Field(gt=0, le=100)] | None = None
+    answer_within: AnswerWithinSettings | None = None
+    raise_score: RaiseScoreSettings | None = None
+    cost: Annotated[float, Field(gt=0)] | Annotated[list[Money], Field(min_length=1)]
     period_days: Days
     horizon_periods: Annotated[int, Field(ge=1, le=120)]
+    prices: dict[str, Money] = Field(default_factory=dict)
+    contact_costs: bool = False
+    referral: ReferralSettings | None = None
+
+    @model_validator(mode="after")
+    def _one_improvement(self) -> Self:
+        ways = [self.shift_points, self.answer_within, self.raise_score]
+        if sum(way is not None for way in ways) != 1:
+            raise ValueError(
+                "give exactly one of 'shift_points', 'answer_within' and 'raise_score'"
+            )
+        if isinstance(self.cost, list) and not sum(self.cost) > 0:
+            raise ValueError("'cost' must be above 0")
+        return self
 
 
 class NpsSettings(Settings):

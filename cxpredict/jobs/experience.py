@@ -1,30 +1,27 @@
-"""NPS of everyone invited, and the return on moving customers up, from a run's log."""
+"""NPS of everyone invited, and the return on an improvement, from a run's log."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import ibis
 import pandas as pd
 
-from cxpredict.config import Config, ValueSettings
+from cxpredict.config import Config, RoxSettings, ValueSettings
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError
 from cxpredict.features.aggregates import aggregates_of
 from cxpredict.features.build import build_features
-from cxpredict.features.origin import origins_of
 from cxpredict.features.problem import ChurnProblem
 from cxpredict.jobs.results import Experience
-from cxpredict.value.margins import margin_per_period
 from cxpredict.value.nps import nps
 from cxpredict.value.nps.response import ResponseWeights, response_weights
-from cxpredict.value.nps.scores import nps_group
-from cxpredict.value.rox import return_on_experience
-from cxpredict.value.rox.economics import GroupEconomics, group_economics
+from cxpredict.value.rox import DAYS_PER_MONTH, return_on_experience
+from cxpredict.value.rox.answers import log_economics
 from cxpredict.value.rox.estimate import RoxEstimate
-
-CONFOUNDERS = ("customers", "transactions")
-"""Sources whose features before the answer are adjusted for: profile, tenure, prior spend."""
+from cxpredict.value.rox.improvements import AnswerWithin, Improvement, RaiseScore, ShareShift
+from cxpredict.value.rox.outcomes import Outcomes
 
 
 def measure_experience(config: Config, log: CustomerLog) -> Experience:
@@ -106,50 +103,60 @@ def _rox(
         return None, None, ("No improvement is configured under 'rox': no ROX.",)
     if churn is None or churn.label is not None:
         return None, None, ("ROX needs a churn problem with dates: retention is unknown.",)
+    problem, improvement = ChurnProblem(**churn.model_dump()), _improvement(settings)
+    outcomes = _outcomes(config, settings, value, problem)
+    groups, notes = None, []
     try:
-        economics = _economics(config, log, value)
-        rate = (1 + value.yearly_discount_rate) ** (settings.period_days / 365.25) - 1
-        points = settings.shift_points / 100
+        groups = log_economics(log, outcomes, random_state=config.random_state)
+    except DataError as error:
+        if isinstance(improvement, ShareShift):
+            return None, None, (f"ROX is not estimated: {error}",)
+        notes.append(f"What NPS groups are worth is not estimated: {error}")
+    table = None if groups is None else groups.table()
+    source: dict[str, Any] = {"source": log, "outcomes": outcomes}
+    if isinstance(improvement, ShareShift):
+        source = {"source": groups, "period_months": settings.period_days / DAYS_PER_MONTH}
+    try:
         rox = return_on_experience(
-            economics.adjusted,
-            shift={"detractor": -points, "passive": points},
-            customers=len(ChurnProblem(**churn.model_dump()).to_score(log, log.span[1])),
+            **source,
+            improvement=improvement,
+            customers=len(problem.to_score(log, log.span[1])),
             cost=settings.cost,
-            evidence="adjusted",
             horizon_periods=settings.horizon_periods,
-            period_months=settings.period_days / 30.4375,
-            discount_rate=rate,
-            payment="end",
-            covariance=economics.covariance,
+            discount_rate=(1 + value.yearly_discount_rate) ** (settings.period_days / 365.25) - 1,
             random_state=config.random_state,
         )
     except DataError as error:
-        return None, None, (f"ROX is not estimated: {error}",)
-    return rox, economics.table(), ()
+        return None, table, (*notes, f"ROX is not estimated: {error}")
+    return rox, table, tuple(notes)
 
 
-def _economics(config: Config, log: CustomerLog, value: ValueSettings) -> GroupEconomics:
-    """Retention and margin in the period after each customer's last answer that allows one."""
-    assert config.rox is not None
-    assert config.problems.churn is not None
-    period = config.rox.period_days
-    answers = _last_answers(log, until=log.span[1] - timedelta(days=period))
-    churn = config.problems.churn.model_copy(update={"horizon_days": period, "gap_days": 0})
-    left = ChurnProblem(**churn.model_dump()).labels(log, answers.index)
-    answers = answers[left.notna().to_numpy()]
-    X = _features(config, log, answers.index)
-    covariates = [name for name, o in origins_of(X).items() if o.source in CONFOUNDERS]
-    frame = X[covariates].copy()
-    frame["nps group"] = nps_group(answers["score"])
-    frame["retained"] = left.loc[answers.index] == 0
-    frame["margin of the period"] = _margin_after(log, answers.index, value, period).to_numpy()
-    return group_economics(
-        frame,
-        group="nps group",
-        retained="retained",
-        margin="margin of the period",
-        covariates=covariates,
-        random_state=config.random_state,
+def _improvement(settings: RoxSettings) -> Improvement:
+    if settings.shift_points is not None:
+        points = settings.shift_points / 100
+        return ShareShift(detractor=-points, passive=points)
+    if settings.answer_within is not None:
+        return AnswerWithin(**settings.answer_within.model_dump())
+    assert settings.raise_score is not None
+    return RaiseScore(**settings.raise_score.model_dump())
+
+
+def _outcomes(
+    config: Config, settings: RoxSettings, value: ValueSettings, churn: ChurnProblem
+) -> Outcomes:
+    referral = settings.referral
+    return Outcomes(
+        churn,
+        period_days=settings.period_days,
+        margin_rate=value.margin_rate,
+        revenue_column=value.column,
+        revenue_days=None if value.column is None else value.period_days,
+        prices=settings.prices,
+        contact_costs=settings.contact_costs,
+        referral=None if referral is None else referral.kind,
+        conversion=None if referral is None else referral.conversion,
+        new_customer_value=None if referral is None else referral.new_customer_value,
+        exclude=tuple(config.features.exclude),
     )
 
 
@@ -158,23 +165,3 @@ def _features(config: Config, log: CustomerLog, index: pd.MultiIndex) -> pd.Data
     aggregates = aggregates_of(log, config.features, until=until)
     exclude = config.features.exclude
     return build_features(log, index, aggregates=aggregates, exclude=exclude)
-
-
-def _last_answers(log: CustomerLog, *, until: pd.Timestamp) -> pd.DataFrame:
-    answers = log.feedback.filter(log.feedback.metric == "nps", log.feedback.score.notnull())
-    rows = answers.filter(answers.occurred_at < until).to_pandas()
-    rows = rows.sort_values(["occurred_at", "score"]).drop_duplicates("customer_id", keep="last")
-    rows = rows.rename(columns={"occurred_at": "as_of"})
-    return rows.set_index(["customer_id", "as_of"])[["score"]].sort_index()
-
-
-def _margin_after(
-    log: CustomerLog, index: pd.MultiIndex, value: ValueSettings, period: int
-) -> pd.Series:
-    """Sum the margin of the period that follows each date."""
-    ends = index.get_level_values("as_of") + timedelta(days=period)
-    after = pd.MultiIndex.from_arrays([index.get_level_values(0), ends], names=index.names)
-    if value.column is not None:
-        return margin_per_period(log, after, value) * period / value.period_days
-    window = value.model_copy(update={"lookback_days": period, "period_days": period})
-    return margin_per_period(log, after, window)

@@ -48,9 +48,11 @@ def test_unadjusted_by_hand():
         paid = part.loc[part["stayed"], "money"]
         assert (row["n"], row["share"]) == (n, pytest.approx(n / 600))
         assert row["retention"] == pytest.approx(r)
-        assert row["retention_se"] == pytest.approx(np.sqrt(r * (1 - r) / n))
+        # independent units are all 600 customers, so 600 / 599
+        assert row["retention_se"] == pytest.approx(np.sqrt(r * (1 - r) / n * 600 / 599))
         assert row["margin"] == pytest.approx(paid.mean())
-        assert row["margin_se"] == pytest.approx(paid.std() / np.sqrt(len(paid)))
+        spread = paid.std(ddof=0) / np.sqrt(len(paid))
+        assert row["margin_se"] == pytest.approx(spread * np.sqrt(600 / 599))
 
 
 def test_adjusted_recovers_the_truth_under_confounding():

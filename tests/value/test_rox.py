@@ -232,6 +232,8 @@ def test_table_plot_and_html():
         (LIFETIME, {"shift": {"detractor": -0.05, "fan": 0.05}}, "fan"),
         (LIFETIME, {"cost": 0.0}, "cost: expected more than 0"),
         (LIFETIME, {"cost": -1.0}, "cost"),
+        (LIFETIME, {"cost": [60_000.0, 60_000.0]}, "one amount"),
+        (ECONOMICS, TIMED | {"cost": [1.0] * 4}, "4 amounts"),
         (LIFETIME, {"customers": 0}, "customers"),
         (LIFETIME, {"evidence": "proven"}, "associational"),
         (LIFETIME, {"evidence": {"spend": "assumed"}}, "lifetime value"),
@@ -275,7 +277,7 @@ def test_bad_economics_are_refused(column, values, told):
 def test_money_has_no_default():
     for missing in ("cost", "customers", "shift", "evidence"):
         rest = {name: value for name, value in DIRECT.items() if name != missing}
-        with pytest.raises(TypeError, match=missing):
+        with pytest.raises((TypeError, DataError), match=missing):
             return_on_experience(LIFETIME, **rest)
 
 

@@ -1,30 +1,44 @@
-"""Return on experience: what moving customers from one NPS group to another is worth."""
+"""Return on experience: what an improvement is worth, less what it costs."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError
-from cxpredict.value.checks import Floats, in_range
-from cxpredict.value.customer_value import Payment, discounted_survival
+from cxpredict.value.checks import in_range
+from cxpredict.value.rox.answers import log_economics
+from cxpredict.value.rox.economics import GroupEconomics
+from cxpredict.value.rox.effects import EffectEconomics, measure_effect
 from cxpredict.value.rox.estimate import RoxEstimate
-from cxpredict.value.rox.segments import EVIDENCE, LIFETIME, TERMS, Segments, read_segments
+from cxpredict.value.rox.improvements import Improvement, ShareShift, TestedEffect
+from cxpredict.value.rox.moves import Evidence, Move, estimate, flows_of
+from cxpredict.value.rox.outcomes import Outcomes
+from cxpredict.value.rox.segments import (
+    EVIDENCE,
+    LIFETIME,
+    TERMS,
+    Segments,
+    correlation_of,
+    read_segments,
+)
+from cxpredict.value.rox.timing import Payment, Timing, timing_of
 
-Evidence = Literal["assumed", "associational", "adjusted", "experimental"]
-_DRAWS = 10_000
+_TIME = ("horizon_periods", "period_months", "discount_rate", "payment")
+DAYS_PER_MONTH = 30.4375
 
 
 def return_on_experience(
-    economics: pd.DataFrame,
+    source: pd.DataFrame | GroupEconomics | CustomerLog,
     *,
-    shift: Mapping[str, float],
-    customers: float,
-    cost: float,
-    evidence: Evidence | Mapping[str, Evidence],
+    cost: float | Sequence[float],
+    improvement: Improvement | None = None,
+    shift: Mapping[str, float] | None = None,
+    customers: float | None = None,
+    outcomes: Outcomes | None = None,
+    evidence: Evidence | Mapping[str, Evidence] | None = None,
     horizon_periods: int | None = None,
     period_months: float | None = None,
     discount_rate: float | None = None,
@@ -33,56 +47,66 @@ def return_on_experience(
     level: float = 0.95,
     random_state: int = 0,
 ) -> RoxEstimate:
-    """Estimate the return on moving shares of customers between NPS groups.
+    """Estimate the return on an improvement of what customers experience.
 
     Parameters
     ----------
-    economics : DataFrame
-        One row per NPS group, as index. Either ``lifetime_value``, money per customer, or
-        ``retention`` per period (0 to 1) and ``margin`` per period (money), and if known
-        ``cost_to_serve`` (money per period, not yet taken off the margin) and
-        ``referral_value`` (money per period that recommendations bring, less what warnings
-        cost). Each may have a standard error ``…_se``, and must if its evidence is not
-        ``assumed``. With ``share``, the shift is checked against the shares there are.
-        The tables of `group_economics` fit.
+    source : CustomerLog, GroupEconomics or DataFrame
+        A log, from which everything is estimated; what `group_economics` or `log_economics` found
+        in it; or a table of groups with one row per NPS group, as index. A table has either
+        ``lifetime_value``, money per customer, or ``retention`` per period (0 to 1) and
+        ``margin`` per period (money), and if known ``cost_to_serve`` (money per period, not yet
+        taken off the margin) and ``referral_value`` (money per period that recommendations bring,
+        less what warnings cost). Each may have a standard error ``…_se``, and must if its
+        evidence is not ``assumed``. With ``share``, the shift is checked against the shares there
+        are.
+    cost : float > 0 or sequence of float ≥ 0
+        Money the improvement costs: one amount now, or a list of amounts, now, after one period,
+        after two, and so on.
+    improvement : ShareShift, AnswerWithin, RaiseScore or TestedEffect
+        What gets better; but for `ShareShift` the source must be a log.
     shift : mapping of group to float
-        Change of the share of customers in each group; adds up to 0. Out of one group or into
-        one group, so that it is clear who becomes what.
+        Short for a `ShareShift`, or for groups of other names: change of the share of customers
+        in each group; adds up to 0. Out of one group or into one group, so that it is clear who
+        becomes what.
     customers : float > 0
-        Number of customers.
-    cost : float > 0
-        Money the improvement costs, now.
+        Number of customers. With a log, by default those active at its end.
+    outcomes : Outcomes
+        With a log, and only then: what is counted, and over how long a period.
     evidence : str or mapping of term to str
-        ``assumed``, ``associational``, ``adjusted`` or ``experimental``, for all terms or for
-        each: ``lifetime value``, or ``retention``, ``spend``, ``cost to serve``, ``word of
-        mouth``.
+        With a table, and only then: ``assumed``, ``associational``, ``adjusted`` or
+        ``experimental``, for all terms or for each: ``lifetime value``, or ``retention``,
+        ``spend``, ``cost to serve``, ``word of mouth``.
     horizon_periods : int ≥ 1
         Periods in which benefits count. This and the next three: needed with retention and
         margin, refused with lifetime values, which have them built in.
     period_months : float > 0
-        Months in a period.
+        Months in a period. With a log, from `outcomes`.
     discount_rate : float in [0, 1]
         Discount rate for each period.
-    payment : {"start", "end"}
-        Whether margins fall due at the start or the end of a period (see `customer_value`).
-        ``end`` goes with the margin per retained customer of `group_economics`.
+    payment : {"start", "end", "through"}
+        Whether money falls due at the start or the end of a period (see `customer_value`), or
+        through it: half at each end. With a log or `GroupEconomics` it is known.
     covariance : DataFrame, optional
-        Of the estimates, rows and columns (group, quantity), as in `GroupEconomics`. Without it,
-        inputs are drawn independently.
+        With a table, of the estimates, rows and columns (group, quantity), as in
+        `GroupEconomics`. Without it, inputs are drawn independently.
     level : float in (0, 1)
         Level of all intervals.
     random_state : int
-        Seed of the simulation.
+        Seed of folds and simulation.
 
     Returns
     -------
     RoxEstimate
-        ``gross`` and ``net`` ROX, ``npv``, ``payback_months``, ``interval``, ``terms``, …
+        ``gross`` and ``net`` ROX, ``npv``, ``payback_months``, ``interval``, ``terms``,
+        ``unadjusted``, ``refused``, …; with ``waterfall()`` and ``scenarios()``.
 
     Raises
     ------
     DataError
-        If something is missing, out of range or ambiguous; the message says how to mend it.
+        If something is missing, out of range or ambiguous, or if the data cannot tell the effect;
+        the message says what is missing. A term that others do not rest on is left out instead
+        and named in ``refused``.
 
     Notes
     -----
@@ -92,12 +116,14 @@ def return_on_experience(
     in this order: **retention** k_o·Σ(S_d − S_o)/(1 + δ)ᵗ, longer stay at the value of the old
     group; then **spend** (m_d − m_o), **cost to serve** −(c_d − c_o) and **word of mouth**
     (w_d − w_o), each times ΣS_d/(1 + δ)ᵗ, other money over the stay of the new group. Another
-    order would move money between retention and the rest, not change the sum.
+    order would move money between retention and the rest, not change the sum. Other improvements
+    move all customers from what they do now to that with its effect (`measure_effect`).
 
     Intervals are percentiles of 10,000 draws: Beta for retention, normal for money. They hold
-    the uncertainty of the economics. They do not hold whether the improvement brings the shift,
-    nor whether customers who are moved behave like those who were there before; the evidence
-    tag speaks of the latter.
+    the uncertainty of the economics. They do not hold whether the improvement comes true (see
+    ``scenarios``), nor whether customers who are moved behave like those who were there before;
+    the evidence tag speaks of the latter. Word of mouth is tagged ``assumed`` where conversion
+    and worth of a new customer are stated, even if recommendations are counted.
 
     References
     ----------
@@ -116,112 +142,154 @@ def return_on_experience(
     >>> round(rox.benefit), round(rox.gross, 2), round(rox.net, 2)
     (150000, 1.5, 0.5)
     """
-    for name, number in {"customers": customers, "cost": cost}.items():
-        if not in_range(name, number, 0.0).all():
-            raise DataError(f"{name}: expected more than 0, got 0.")
-    if not 0 < level < 1:
-        raise DataError(f"level: expected a number between 0 and 1 such as 0.95, got {level!r}.")
-    tags = _tags(economics, evidence)
-    flows = _flows(shift, economics)
+    if not isinstance(source, CustomerLog | GroupEconomics | pd.DataFrame):
+        raise DataError(
+            "source: expected a DataFrame with one row per group, what group_economics gives, or "
+            f"a log, got {type(source).__name__}."
+        )
+    if (improvement is None) == (shift is None):
+        raise DataError("expected exactly one of improvement and shift.")
+    if isinstance(improvement, ShareShift):
+        shift = improvement.shift
+    if not isinstance(source, CustomerLog) and outcomes is not None:
+        raise DataError("outcomes: goes with a log; a table has its outcomes built in.")
+    time = dict(zip(_TIME, (horizon_periods, period_months, discount_rate, payment), strict=True))
+    options: dict[str, Any] = {"level": level, "random_state": random_state}
+    if isinstance(source, pd.DataFrame):
+        return _of_table(source, shift, customers, cost, evidence, time, covariance, options)
+    if evidence is not None or covariance is not None:
+        raise DataError("evidence and covariance: go with a table; leave them out.")
+    if isinstance(source, CustomerLog):
+        if outcomes is None:
+            raise DataError("outcomes: needed with a log: what is counted, over how long a period.")
+        time = _with(time, "period_months", outcomes.period_days / DAYS_PER_MONTH)
+        if customers is None:
+            customers = len(outcomes.in_period().to_score(log=source, as_of=source.span[1]))
+        if shift is None:
+            assert improvement is not None
+            assert not isinstance(improvement, ShareShift)
+            effect = measure_effect(source, improvement, outcomes, random_state=random_state)
+            return _of_effect(effect, improvement, customers, cost, time, options)
+        source = log_economics(source, outcomes, random_state=random_state)
+    return _of_groups(source, shift, customers, cost, time, options)
+
+
+def _of_table(
+    table: pd.DataFrame,
+    shift: Mapping[str, float] | None,
+    customers: float | None,
+    cost: float | Sequence[float],
+    evidence: Any,
+    time: dict[str, Any],
+    covariance: pd.DataFrame | None,
+    options: dict[str, Any],
+    **beside: Any,
+) -> RoxEstimate:
+    if evidence is None or customers is None:
+        raise DataError("evidence and customers: both needed with a table of groups.")
+    if shift is None:
+        raise DataError("improvement: from a table only a ShareShift can be valued; give the log.")
+    tags = _tags(table, evidence)
+    flows = flows_of(shift, table)
     groups = sorted({group for origin, destination, _ in flows for group in (origin, destination)})
-    segments = read_segments(economics, groups, tags, covariance)
-    time = (horizon_periods, period_months, discount_rate, payment)
-    move = _Move(segments, flows, float(customers), _timing(time, "lifetime value" in tags))
-    point = move.benefits(segments.values[None])[0]
-    benefit = float(point.sum())
-    low = high = np.full(len(tags), np.nan)
-    interval = chance = None
-    if (segments.errors > 0).any():
-        drawn = move.benefits(segments.draw(_DRAWS, random_state)).sum(axis=-1)
-        net = drawn.sum(axis=-1) / cost - 1
-        tails = [(1 - level) / 2, (1 + level) / 2]
-        low, high = np.quantile(drawn, tails, axis=0)
-        interval = (float(np.quantile(net, tails[0])), float(np.quantile(net, tails[1])))
-        chance = float((net > 0).mean())
-    return RoxEstimate(
-        benefit=benefit,
-        cost=float(cost),
-        gross=benefit / cost,
-        net=(benefit - cost) / cost,
-        npv=benefit - cost,
-        payback_months=_payback(point.sum(axis=0), cost, move.timing),
-        probability_positive=chance,
-        interval=interval,
-        level=level,
-        terms=pd.DataFrame(
-            {
-                "term": list(tags),
-                "benefit": point.sum(axis=-1),
-                "low": low,
-                "high": high,
-                "evidence": list(tags.values()),
-            }
-        ),
-        tornado=_tornado(move, level, cost),
+    segments = read_segments(table, groups, tags, covariance)
+    timing = _timing(time, direct="lifetime value" in tags)
+    move = Move(segments, flows, _count(customers), timing)
+    return estimate(move, cost, tags, **options, **beside)
+
+
+def _of_groups(
+    found: GroupEconomics,
+    shift: Mapping[str, float] | None,
+    customers: float | None,
+    cost: float | Sequence[float],
+    time: dict[str, Any],
+    options: dict[str, Any],
+) -> RoxEstimate:
+    time = _with(time, "payment", found.payment)
+    present = [term for term, column in TERMS.items() if column in found.adjusted.columns]
+    common = (shift, customers, cost)
+    plain = _of_table(
+        found.unadjusted, *common, _evidence(present, "associational"), time,
+        found.unadjusted_covariance, options,
+    )  # fmt: skip
+    return _of_table(
+        found.adjusted, *common, _evidence(present, "adjusted"), time, found.covariance, options,
+        unadjusted=plain, refused=_by_term(found.refused), economics=found,
+    )  # fmt: skip
+
+
+def _of_effect(
+    effect: EffectEconomics,
+    improvement: Improvement,
+    customers: float,
+    cost: float | Sequence[float],
+    time: dict[str, Any],
+    options: dict[str, Any],
+) -> RoxEstimate:
+    timing = _timing(_with(time, "payment", "through"), direct=False)
+    terms = [t for t, c in TERMS.items() if c in effect.quantities and c not in effect.refused]
+    tested = isinstance(improvement, TestedEffect)
+
+    def move(change: Any, covariance: Any) -> Move:
+        values = np.array([effect.baseline, change])
+        errors = np.sqrt(np.diag(covariance)).reshape(values.shape)
+        correlation = correlation_of(covariance)
+        names = ["now", "improved"]
+        segments = Segments(names, effect.quantities, values, errors, correlation, changes=True)
+        return Move(segments, [("now", "improved", 1.0)], _count(customers), timing)
+
+    plain = None
+    if effect.unadjusted is not None:
+        plain = estimate(
+            move(effect.unadjusted, effect.unadjusted_covariance),
+            cost, _evidence(terms, "associational"), **options,
+        )  # fmt: skip
+    return estimate(
+        move(effect.adjusted, effect.covariance),
+        cost,
+        dict.fromkeys(terms, "experimental") if tested else _evidence(terms, "adjusted"),
+        **options,
+        unadjusted=plain,
+        refused=_by_term(effect.refused),
+        economics=effect,
     )
 
 
-@dataclass(frozen=True)
-class _Timing:
-    periods: int
-    months: float
-    discount_rate: float
-    payment: Payment
+def _evidence(terms: Sequence[str], tag: Evidence) -> dict[str, Evidence]:
+    """Tag terms; word of mouth rests on a stated conversion and worth of a new customer."""
+    return {term: "assumed" if term == "word of mouth" else tag for term in terms}
 
 
-@dataclass(frozen=True)
-class _Move:
-    """Customers who move between groups, and what that brings."""
+def _by_term(refused: Mapping[str, str]) -> dict[str, str]:
+    return {term: refused[column] for term, column in TERMS.items() if column in refused}
 
-    segments: Segments
-    flows: list[tuple[str, str, float]]
-    customers: float
-    timing: _Timing | None
 
-    def benefits(self, tables: Floats) -> Floats:
-        """Benefit by draw, term and period, for draws × groups × quantities."""
-        total: Floats = np.zeros(1)
-        for origin, destination, share in self.flows:
-            o, d = (self.segments.groups.index(group) for group in (origin, destination))
-            total = total + self.customers * share * self._gain(tables[:, o], tables[:, d])
-        return total
+def _with(time: dict[str, Any], name: str, known: Any) -> dict[str, Any]:
+    if time[name] not in (None, known):
+        raise DataError(f"{name}: the source has {known!r}, got {time[name]!r}; leave it out.")
+    return {**time, name: known}
 
-    def _gain(self, origin: Floats, destination: Floats) -> Floats:
-        """Gain of one customer moved, by draw, term and period."""
-        if self.timing is None:
-            return (destination - origin)[:, :, None]
-        q = self.segments.quantities
-        r = q.index("retention")
-        before, after = self._survival(origin[:, r]), self._survival(destination[:, r])
-        signs = {"margin": 1.0, "cost_to_serve": -1.0, "referral_value": 1.0}
-        brings = np.zeros(len(origin))
-        for name in q[1:]:
-            brings = brings + signs[name] * origin[:, q.index(name)]
-        gains = [brings[:, None] * (after - before)]
-        for name in q[1:]:
-            change = signs[name] * (destination - origin)[:, q.index(name)]
-            gains.append(change[:, None] * after)
-        return np.stack(gains, axis=1)
 
-    def _survival(self, retention: Floats) -> Floats:
-        assert self.timing is not None
-        return discounted_survival(
-            retention,
-            periods=self.timing.periods,
-            discount_rate=self.timing.discount_rate,
-            payment=self.timing.payment,
-        )
+def _count(customers: float) -> float:
+    if not in_range("customers", customers, 0.0).all():
+        raise DataError("customers: expected more than 0, got 0.")
+    return float(customers)
+
+
+def _timing(time: dict[str, Any], *, direct: bool) -> Timing | None:
+    if not direct:
+        return timing_of(time)
+    given = [name for name, value in time.items() if value is not None]
+    if given:
+        raise DataError(f"{', '.join(given)}: lifetime values have this built in; leave out.")
+    return None
 
 
 def _tags(
     economics: pd.DataFrame, evidence: Evidence | Mapping[str, Evidence]
 ) -> dict[str, Evidence]:
     """Terms of the benefit that the columns allow, each with its evidence."""
-    if not isinstance(economics, pd.DataFrame):
-        raise DataError(
-            "economics: expected a DataFrame with one row per group, such as .adjusted or "
-            ".unadjusted of group_economics."
-        )
     direct = "lifetime_value" in economics.columns
     present = [term for term, column in TERMS.items() if column in economics.columns]
     if direct == ("retention" in present and "spend" in present) or (direct and present):
@@ -237,62 +305,3 @@ def _tags(
             f"{', '.join(terms)}, and for no other."
         )
     return {term: tags[term] for term in terms}
-
-
-def _flows(shift: Mapping[str, float], economics: pd.DataFrame) -> list[tuple[str, str, float]]:
-    """Shares that move, as (origin, destination, share)."""
-    names = list(shift)
-    change = in_range("shift", [shift[name] for name in names], -1.0, 1.0)
-    losers = [name for name, step in zip(names, change, strict=True) if step < 0]
-    winners = [name for name, step in zip(names, change, strict=True) if step > 0]
-    if abs(change.sum()) > 1e-9 or not losers:
-        raise DataError(
-            "shift: expected changes of shares that add up to 0, such as "
-            f"{{'detractor': -0.05, 'passive': 0.05}}; these add up to {change.sum():g}."
-        )
-    if min(len(losers), len(winners)) > 1:
-        raise DataError(
-            "shift: out of several groups into several it is not clear who becomes what. "
-            "Estimate the moves one by one and add them up."
-        )
-    if "share" in economics.columns:
-        for name in {*losers, *winners} & set(economics.index):
-            if not 0 <= economics.loc[name, "share"] + shift[name] <= 1:
-                raise DataError(f"shift: {name} has not that share of customers to lose or gain.")
-    if len(losers) == 1:
-        return [(losers[0], name, float(shift[name])) for name in winners]
-    return [(name, winners[0], -float(shift[name])) for name in losers]
-
-
-def _timing(
-    time: tuple[int | None, float | None, float | None, Payment | None], direct: bool
-) -> _Timing | None:
-    names = ("horizon_periods", "period_months", "discount_rate", "payment")
-    given = [name for name, value in zip(names, time, strict=True) if value is not None]
-    if direct:
-        if given:
-            raise DataError(f"{', '.join(given)}: lifetime values have this built in; leave out.")
-        return None
-    periods, months, rate, payment = time
-    if periods is None or months is None or rate is None or payment is None:
-        absent = [name for name in names if name not in given]
-        raise DataError(f"{', '.join(absent)}: needed to value retention and margin over time.")
-    if not in_range("period_months", months, 0.0).all():
-        raise DataError("period_months: expected more than 0, got 0.")
-    return _Timing(periods, float(months), float(rate), payment)
-
-
-def _payback(by_period: Floats, cost: float, timing: _Timing | None) -> float | None:
-    """Months to the payment that brings discounted benefits up to the cost."""
-    paid = np.flatnonzero(np.cumsum(by_period) >= cost)
-    if timing is None or not len(paid):
-        return None
-    return float(paid[0] + (timing.payment == "end")) * timing.months
-
-
-def _tornado(move: _Move, level: float, cost: float) -> pd.DataFrame:
-    names, lows, highs = move.segments.one_at_a_time(float(stats.norm.ppf((1 + level) / 2)))
-    low, high = (move.benefits(ends).sum(axis=(1, 2)) / cost - 1 for ends in (lows, highs))
-    table = pd.DataFrame({"input": names, "low": low, "high": high})
-    order = (table["high"] - table["low"]).abs().sort_values(ascending=False, kind="stable").index
-    return table.loc[order].reset_index(drop=True)

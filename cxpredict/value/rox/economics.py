@@ -1,8 +1,8 @@
 """What customers of each NPS group are worth, with and without adjusting for who they are."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -10,36 +10,56 @@ import pandas as pd
 from cxpredict.errors import DataError
 from cxpredict.value.checks import Floats, in_range
 from cxpredict.value.covariates import plain_matrix, smooth_matrix
+from cxpredict.value.rox.adjust import (
+    Ints,
+    Means,
+    Sample,
+    adjusted_means,
+    covariance_of,
+    plain_means,
+)
 
 GROUPS = ("promoter", "passive", "detractor")
+QUANTITIES = ("retention", "margin", "cost_to_serve", "referral_value")
 MIN_GROUP = 30
 MIN_LEFT = 5
-_FOLDS = 5
-_FLOOR = 0.01
-_MAX_UNSUPPORTED = 0.1
+MIN_EVENTS = 10
+
+Counted = Literal["end", "through"]
 
 
 @dataclass(frozen=True)
 class GroupEconomics:
-    """Retention and margin of each NPS group.
+    """What customers of each NPS group do in a period, and what that brings.
 
     Parameters
     ----------
     unadjusted, adjusted : DataFrame
-        One row per group (promoter, passive, detractor): ``n``, ``share``, ``retention``,
-        ``retention_se``, ``margin``, ``margin_se``. Unadjusted: means of the group itself.
-        Adjusted: means to expect if all customers were of that group with their own covariates.
+        One row per group (promoter, passive, detractor): ``n`` customers, ``share`` of the rows,
+        and ``retention``, ``margin`` and, if known, ``cost_to_serve`` and ``referral_value``, each
+        with its ``…_se``. Unadjusted: means of the group itself. Adjusted: means to expect if all
+        customers were of that group with their own covariates.
     covariance : DataFrame
         Covariance of the adjusted figures; rows and columns (group, quantity).
     overlap : DataFrame
         One row per group: ``n_eff`` of its propensity weights, ``smallest_propensity`` over all
-        customers, ``unsupported``, the share of customers who hardly resemble the group.
+        rows, ``unsupported``, the share of rows that hardly resemble the group.
+    unadjusted_covariance : DataFrame
+        Covariance of the unadjusted figures.
+    payment : {"end", "through"}
+        What the money is counted per, as in `group_economics`; `return_on_experience` wants the
+        same.
+    refused : mapping of str to str
+        Quantities that the data cannot tell, and what is missing.
     """
 
     unadjusted: pd.DataFrame
     adjusted: pd.DataFrame
     covariance: pd.DataFrame
     overlap: pd.DataFrame
+    unadjusted_covariance: pd.DataFrame
+    payment: Counted = "end"
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     def table(self) -> pd.DataFrame:
         """Return both estimates below each other, with a column ``adjustment``."""
@@ -54,51 +74,70 @@ def group_economics(
     retained: str,
     margin: str,
     covariates: Sequence[str],
+    cost_to_serve: str | None = None,
+    referral_value: str | None = None,
+    customer: str | None = None,
+    payment: Counted = "end",
     random_state: int | None = None,
 ) -> GroupEconomics:
-    """Estimate retention and margin of promoters, passives and detractors.
+    """Estimate what promoters, passives and detractors do and bring in a period.
 
     Parameters
     ----------
     frame : DataFrame
-        One row per customer who answered the survey.
+        One row per answer to the survey. Never only the last answer of each customer: the last
+        one of those who left is by its nature followed by leaving.
     group : str
         Column with ``promoter``, ``passive`` or ``detractor`` (see `nps_group`).
     retained : str
         Column, yes/no: still a customer at the end of the period after the answer.
     margin : str
-        Column, money over that period. Needed for retained customers, not used for others.
+        Column, money over that period.
     covariates : sequence of str
         Columns known **before** the answer: numbers, yes/no or categories, gaps allowed. A column
         that answer or experience can change hides part of the effect.
+    cost_to_serve : str, optional
+        Column, money ≥ 0 over that period, not yet taken off the margin.
+    referral_value : str, optional
+        Column, money that recommendations of that period bring.
+    customer : str, optional
+        Column that names the customer, where customers have several rows; by default each row is
+        a customer of its own.
+    payment : {"end", "through"}, default "end"
+        What money is counted per. ``end``: per retained customer, of retained customers only; the
+        money of those who left is not needed and not used. ``through``: per full period of
+        presence, of everyone, including what leavers brought until they left; they are taken to
+        leave half-way through.
     random_state : int, optional
         Seed of the folds.
 
     Returns
     -------
     GroupEconomics
-        ``unadjusted`` and ``adjusted`` tables, ``covariance``, ``overlap``.
+        ``unadjusted`` and ``adjusted`` tables, ``covariance``, ``overlap``, ``refused``.
 
     Raises
     ------
     DataError
         If a column is missing or malformed, or if the data cannot tell: fewer than 30 customers
-        in a group, fewer than 5 of a group who left or stayed, or more than 10 % of customers
-        who hardly resemble a group (propensity below 1 % or a tenth of the group's share).
+        in a group, fewer than 5 of a group who left or stayed, or more than 10 % of rows that
+        hardly resemble a group (propensity below 1 % or a tenth of the group's share). Of cost to
+        serve and referral value, which other terms do not rest on, one that fewer than 10
+        customers of a group have is left out and named in ``refused``.
 
     Notes
     -----
-    Margin is per retained customer, E[R·M] / E[R], with R retention and M margin. Margin times
-    retention is then the money of a period, and loss of customers is not counted twice: the
-    margin of leavers up to their leaving is left out.
+    With R retention and M money of a period, ``end`` gives E[R·M] / E[R] and ``through`` gives
+    E[M] / (½ + ½E[R]), so that presence × money is the money of a period. ``through`` keeps the
+    money of leavers, which ``end`` does not see; leaving it out overstates what retention is worth.
 
     Adjusted figures are augmented inverse-propensity estimates (AIPW), cross-fitted in five
-    folds, with weights normalised within the group: multinomial logistic propensity; logistic
-    and ridge regressions of retention and margin within each group, on covariates with bends.
-    They hold if either propensity or outcome is modelled well. Standard errors come from the
-    influence function.
+    folds that part no customer, with weights normalised within the group: multinomial logistic
+    propensity; logistic and ridge regressions of retention and money within each group, on
+    covariates with bends. They hold if either propensity or outcome is modelled well. Standard
+    errors come from the influence function, added up by customer.
 
-    Adjusted is not causal by itself: that needs all common causes of score and retention among
+    Adjusted is not causal by itself: that needs all common causes of score and outcome among
     the covariates. What the company did not record stays in the difference.
 
     References
@@ -120,144 +159,172 @@ def group_economics(
     >>> list(result.adjusted["retention"].round(1))
     [0.9, 0.7, 0.7]
     """
-    names, stayed, money = _columns(frame, group, retained, margin)
-    _check_support(names, stayed)
+    if payment not in ("end", "through"):
+        raise DataError(f"payment: expected 'end' or 'through', got {payment!r}.")
+    extra = {"cost_to_serve": cost_to_serve, "referral_value": referral_value}
+    named = {"margin": margin} | {name: column for name, column in extra.items() if column}
+    _check_columns(frame, [group, retained, *named.values(), *([customer] if customer else [])])
+    customers = _customers(frame, customer)
+    arms = _arms(frame, group)
+    stayed = _stayed(frame, retained)
+    check_support(GROUPS, arms, stayed, customers)
     if isinstance(covariates, str) or not covariates or not {*covariates} <= {*frame.columns}:
         raise DataError("covariates: expected a list of one or more columns of the table.")
-    plain = plain_matrix(frame[list(covariates)])
-    n = len(names)
-    counts = np.array([(names == g).sum() for g in GROUPS])
-    scores, overlap = _influence(smooth_matrix(plain), names, stayed, money, random_state)
-    estimates = scores.mean(axis=0)
-    retention, product = estimates[:, 0], estimates[:, 1]
-    if (retention <= 0).any() or (retention >= 1).any():
-        raise DataError("adjusted retention is not between 0 and 1: too few customers left.")
-    average = product / retention
-    influence = scores - estimates
-    influence[:, :, 1] = (influence[:, :, 1] - average * influence[:, :, 0]) / retention
-    flat = influence.reshape(n, -1)
-    labels = pd.MultiIndex.from_product([GROUPS, ["retention", "margin"]])
-    covariance = pd.DataFrame(flat.T @ flat / n**2, index=labels, columns=labels)
-    se = np.sqrt(np.diag(covariance)).reshape(-1, 2)
+    money = {
+        name: _money(frame, column, stayed, payment, name == "cost_to_serve")
+        for name, column in named.items()
+    }
+    refused = {
+        name: reason
+        for name, values in money.items()
+        if name != "margin" and (reason := too_few(GROUPS, arms, values, customers))
+    }
+    quantities = ["retention", *(name for name in money if name not in refused)]
+    outcomes = np.column_stack([stayed, *(money[name] for name in quantities[1:])])
+    design = smooth_matrix(plain_matrix(frame[list(covariates)]))
+    sample = Sample(design, customers, outcomes)
+    plain = plain_means(sample, arms, GROUPS)
+    adjusted = adjusted_means(sample, arms, GROUPS, random_state)
+    counts = np.array([len(np.unique(customers[arms == g])) for g in range(len(GROUPS))])
+    shares = np.bincount(arms, minlength=len(GROUPS)) / len(arms)
+    tables, covariances = [], []
+    for means in (plain, adjusted):
+        values, covariance = _levels(means, sample, quantities, payment)
+        covariances.append(covariance)
+        tables.append(_table(counts, shares, values, covariance, quantities))
     return GroupEconomics(
-        unadjusted=_table(counts, *_unadjusted(names, stayed, money)),
-        adjusted=_table(counts, np.column_stack([retention, average]), se),
-        covariance=covariance,
-        overlap=overlap,
+        unadjusted=tables[0],
+        adjusted=tables[1],
+        covariance=covariances[1],
+        overlap=adjusted.overlap,
+        unadjusted_covariance=covariances[0],
+        payment=payment,
+        refused=refused,
     )
 
 
-def _columns(frame: pd.DataFrame, group: str, retained: str, margin: str) -> tuple[Any, Any, Any]:
-    absent = [name for name in (group, retained, margin) if name not in frame.columns]
-    if absent:
-        raise DataError(f"group economics: the table has no column {', '.join(absent)}.")
-    if not frame.index.is_unique:
-        raise DataError(
-            f"group economics: expected one row per customer; {int(frame.index.duplicated().sum())}"
-            " rows repeat the index of another. Keep one answer per customer."
-        )
-    names = frame[group].astype("object").to_numpy()
-    strange = int((~pd.Series(names).isin(GROUPS)).sum())
-    if strange:
-        raise DataError(
-            f"{group}: expected promoter, passive or detractor; {strange} of {len(names)} rows "
-            "have something else. Use nps_group and leave out customers without an answer."
-        )
-    if frame[retained].isna().any() or not frame[retained].isin([True, False]).all():
-        raise DataError(f"{retained}: expected True or False in every row.")
-    stayed = frame[retained].astype(bool).to_numpy()
-    money = np.zeros(len(frame))
-    money[stayed] = in_range(f"{margin} of retained customers", frame.loc[stayed, margin])
-    return names, stayed, money
+def per_presence(means: Floats, payment: Counted) -> Floats:
+    """Turn means per customer (retention first) into retention and money per presence."""
+    r = means[..., :1]
+    presence = r if payment == "end" else (1 + r) / 2
+    levels: Floats = np.concatenate([r, means[..., 1:] / presence], axis=-1)
+    return levels
 
 
-def _check_support(names: Any, stayed: Any) -> None:
+def per_presence_slopes(levels: Floats, influence: Floats, payment: Counted) -> Floats:
+    """Carry influence on means over to `levels`, what `per_presence` made of them."""
+    r, slope = levels[..., :1], 1.0 if payment == "end" else 0.5
+    presence = r if payment == "end" else (1 + r) / 2
+    left, money = influence[..., :1], influence[..., 1:]
+    moved: Floats = np.concatenate(
+        [left, (money - levels[..., 1:] * slope * left) / presence], axis=-1
+    )
+    return moved
+
+
+def check_support(names: Sequence[str], arms: Ints, stayed: Any, customers: Ints) -> None:
+    """Refuse arms with too few customers, leavers or stayers, naming all that is missing."""
     missing = []
-    for g in GROUPS:
-        size, left = int((names == g).sum()), int(((names == g) & ~stayed).sum())
+    for arm, name in enumerate(names):
+        member = arms == arm
+        size = len(np.unique(customers[member]))
+        left = len(np.unique(customers[member & ~stayed]))
+        kept = len(np.unique(customers[member & stayed]))
         if size < MIN_GROUP:
-            missing.append(f"{MIN_GROUP} {g}s (there are {size})")
+            missing.append(f"{MIN_GROUP} {name}s (there are {size})")
         elif left < MIN_LEFT:
-            missing.append(f"{MIN_LEFT} {g}s who left (there are {left})")
-        elif size - left < MIN_LEFT:
-            missing.append(f"{MIN_LEFT} {g}s who stayed (there are {size - left})")
+            missing.append(f"{MIN_LEFT} {name}s who left (there are {left})")
+        elif kept < MIN_LEFT:
+            missing.append(f"{MIN_LEFT} {name}s who stayed (there are {kept})")
     if missing:
         raise DataError(
-            f"the worth of NPS groups cannot be told from this data; it needs at least "
-            f"{'; '.join(missing)}. Collect more answers or take a longer period."
+            f"the worth of {', '.join(f'{name}s' for name in names)} cannot be told from this "
+            f"data; it needs at least {'; '.join(missing)}. Collect more answers or take a longer "
+            "period."
         )
 
 
-def _influence(
-    design: Floats, names: Any, stayed: Any, money: Floats, random_state: int | None
-) -> tuple[Floats, pd.DataFrame]:
-    """Scores of retention and of retention × margin: customers × groups × 2."""
-    from sklearn.linear_model import LogisticRegression, Ridge
-    from sklearn.model_selection import StratifiedKFold
-
-    n, k = len(names), len(GROUPS)
-    codes = np.array([GROUPS.index(name) for name in names])
-    propensity, predicted = np.zeros((n, k)), np.zeros((n, k, 2))
-    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=random_state)
-    for train, test in folds.split(design, 2 * codes + stayed):
-        treatment = LogisticRegression(C=1.0, solver="newton-cholesky")
-        treatment.fit(design[train], codes[train])
-        propensity[test] = treatment.predict_proba(design[test])
-        for g in range(k):
-            rows = train[codes[train] == g]
-            staying = LogisticRegression(C=0.1, solver="newton-cholesky")
-            staying.fit(design[rows], stayed[rows])
-            kept = rows[stayed[rows]]
-            spending = Ridge(alpha=10.0).fit(design[kept], money[kept])
-            predicted[test, g, 0] = staying.predict_proba(design[test])[:, 1]
-            predicted[test, g, 1] = predicted[test, g, 0] * spending.predict(design[test])
-    outcome = np.column_stack([stayed, stayed * money])
-    return _augment(codes, propensity, predicted, outcome)
+def too_few(names: Sequence[str], arms: Ints, values: Floats, customers: Ints) -> str:
+    """Say which arms have too few customers with anything of a quantity; empty if none."""
+    found = {
+        name: len(np.unique(customers[(arms == arm) & (values != 0)]))
+        for arm, name in enumerate(names)
+    }
+    few = [f"{name}s ({n})" for name, n in found.items() if n < MIN_EVENTS]
+    if not few:
+        return ""
+    return f"needs {MIN_EVENTS} customers with any in each group; too few {', '.join(few)}"
 
 
-def _augment(
-    codes: Any, propensity: Floats, predicted: Floats, outcome: Floats
-) -> tuple[Floats, pd.DataFrame]:
-    scores, rows = predicted.copy(), []
-    for g, name in enumerate(GROUPS):
-        member = codes == g
-        floor = min(_FLOOR, 0.1 * member.mean())
-        e = propensity[:, g]
-        unsupported = float((e < floor).mean())
-        if unsupported > _MAX_UNSUPPORTED:
+def _check_columns(frame: pd.DataFrame, names: list[str]) -> None:
+    absent = [name for name in names if name not in frame.columns]
+    if absent:
+        raise DataError(f"group economics: the table has no column {', '.join(absent)}.")
+    if len(frame) == 0:
+        raise DataError("group economics: expected answers to a survey, the table has no rows.")
+
+
+def _customers(frame: pd.DataFrame, customer: str | None) -> Ints:
+    if customer is None:
+        repeated = int(frame.index.duplicated().sum())
+        if repeated:
             raise DataError(
-                f"{unsupported:.0%} of customers hardly resemble any {name}, so their worth as one "
-                "cannot be told. Compare fewer kinds of customers, or leave out covariates that "
-                "decide the score alone."
+                f"group economics: expected one row per customer; {repeated} rows repeat the index "
+                "of another. Name the column of the customer with customer=."
             )
-        weights = member / np.maximum(e, floor)
-        rows.append((weights.sum() ** 2 / (weights**2).sum(), e.min(), unsupported))
-        residual = outcome - predicted[:, g]
-        scores[:, g] += (weights / weights.mean())[:, None] * residual
-    columns = ["n_eff", "smallest_propensity", "unsupported"]
-    return scores, pd.DataFrame(rows, columns=columns, index=pd.Index(GROUPS, name="group"))
+        return np.arange(len(frame))
+    codes, _ = pd.factorize(frame[customer])
+    if (codes < 0).any():
+        raise DataError(f"{customer}: expected a customer in every row, {(codes < 0).sum()} lack.")
+    return np.asarray(codes, dtype=np.int64)
 
 
-def _unadjusted(names: Any, stayed: Any, money: Floats) -> tuple[Floats, Floats]:
-    values, errors = [], []
-    for g in GROUPS:
-        kept = stayed[names == g]
-        paid = money[(names == g) & stayed]
-        r = kept.mean()
-        values.append((r, paid.mean()))
-        errors.append((np.sqrt(r * (1 - r) / len(kept)), paid.std(ddof=1) / np.sqrt(len(paid))))
-    return np.array(values), np.array(errors)
+def _arms(frame: pd.DataFrame, group: str) -> Ints:
+    codes = pd.Index(GROUPS).get_indexer(pd.Index(frame[group].astype("object")))
+    strange = int((codes < 0).sum())
+    if strange:
+        raise DataError(
+            f"{group}: expected promoter, passive or detractor; {strange} of {len(frame)} rows "
+            "have something else. Use nps_group and leave out customers without an answer."
+        )
+    return np.asarray(codes, dtype=np.int64)
 
 
-def _table(counts: Any, values: Floats, errors: Floats) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "n": counts,
-            "share": counts / counts.sum(),
-            "retention": values[:, 0],
-            "retention_se": errors[:, 0],
-            "margin": values[:, 1],
-            "margin_se": errors[:, 1],
-        },
-        index=pd.Index(GROUPS, name="group"),
-    )
+def _stayed(frame: pd.DataFrame, retained: str) -> Any:
+    if frame[retained].isna().any() or not frame[retained].isin([True, False]).all():
+        raise DataError(f"{retained}: expected True or False in every row.")
+    return frame[retained].astype(bool).to_numpy()
+
+
+def _money(frame: pd.DataFrame, column: str, stayed: Any, payment: Counted, cost: bool) -> Floats:
+    low = 0.0 if cost else -np.inf
+    if payment == "through":
+        return in_range(column, frame[column], low)
+    money = np.zeros(len(frame))
+    money[stayed] = in_range(f"{column} of retained customers", frame.loc[stayed, column], low)
+    return money
+
+
+def _levels(
+    means: Means, sample: Sample, quantities: list[str], payment: Counted
+) -> tuple[Floats, pd.DataFrame]:
+    retention = means.values[:, 0]
+    if (retention <= 0).any() or (retention >= 1).any():
+        raise DataError("adjusted retention is not between 0 and 1: too few customers left.")
+    levels = per_presence(means.values, payment)
+    influence = per_presence_slopes(levels, means.influence, payment)
+    rows = len(influence)
+    summed = sample.by_customer(influence.reshape(rows, -1))
+    labels = pd.MultiIndex.from_product([GROUPS, quantities])
+    matrix = covariance_of(summed, rows)
+    return levels, pd.DataFrame(matrix, index=labels, columns=labels)
+
+
+def _table(
+    counts: Ints, shares: Floats, values: Floats, covariance: pd.DataFrame, quantities: list[str]
+) -> pd.DataFrame:
+    errors = np.sqrt(np.diag(covariance)).reshape(values.shape)
+    table = pd.DataFrame({"n": counts, "share": shares}, index=pd.Index(GROUPS, name="group"))
+    for k, name in enumerate(quantities):
+        table[name], table[f"{name}_se"] = values[:, k], errors[:, k]
+    return table

@@ -23,21 +23,31 @@ LIFETIME = {"lifetime value": "lifetime_value"}
 
 @dataclass(frozen=True)
 class Segments:
-    """Values and standard errors, groups × quantities, and their joint distribution."""
+    """Values and standard errors, groups × quantities, and their joint distribution.
+
+    With `changes`, the second row holds what changes against the first; tables that come out of
+    here hold levels in every row.
+    """
 
     groups: list[str]
     quantities: list[str]
     values: Floats
     errors: Floats
     correlation: Floats
+    changes: bool = False
+
+    @property
+    def levels(self) -> Floats:
+        """The estimates themselves."""
+        return self._levels(self.values)
 
     def draw(self, n_draws: int, random_state: int) -> Floats:
-        """Draw tables of values, draws × groups × quantities."""
+        """Draw tables of levels, draws × groups × quantities."""
         rng = np.random.default_rng(random_state)
         scale, axes = np.linalg.eigh(self.correlation)
         root = axes * np.sqrt(np.maximum(scale, 0.0))
         z = rng.standard_normal((n_draws, len(root))) @ root.T
-        return self._at(z.reshape(n_draws, *self.values.shape))
+        return self._levels(self._at(z.reshape(n_draws, *self.values.shape)))
 
     def one_at_a_time(self, z: float) -> tuple[list[str], Floats, Floats]:
         """Names of the uncertain inputs, and tables with each at its low and its high end."""
@@ -45,22 +55,38 @@ class Segments:
         for g, q in np.argwhere(self.errors > 0):
             shift = np.zeros(self.values.shape)
             shift[g, q] = z
-            names.append(f"{self.quantities[q].replace('_', ' ')} of {self.groups[g]}")
+            names.append(self._name(g, q))
             ends.append(shift)
         moved = np.array(ends).reshape(-1, *self.values.shape)
         return names, self._only(moved, -1.0), self._only(moved, 1.0)
 
     def _only(self, shift: Floats, sign: float) -> Floats:
         """Move what `shift` names; the rest stays at its estimate, not at its median."""
-        tables: Floats = np.where(shift != 0, self._at(sign * shift), self.values)
-        return tables
+        return self._levels(np.where(shift != 0, self._at(sign * shift), self.values))
+
+    def _name(self, g: int, q: int) -> str:
+        quantity = self.quantities[q].replace("_", " ")
+        if self.changes:
+            return f"effect on {quantity}" if g else f"{quantity} now"
+        return f"{quantity} of {self.groups[g]}"
+
+    def _levels(self, tables: Floats) -> Floats:
+        if not self.changes:
+            return tables
+        levels = tables.copy()
+        levels[..., 1, :] += tables[..., 0, :]
+        levels[..., 1, 0] = levels[..., 1, 0].clip(0.0, 1.0)  # retention
+        return levels
 
     def _at(self, z: Floats) -> Floats:
         """Values at standard normal scores: Beta for retention, normal for money."""
         tables = self.values + self.errors * z
         if "retention" in self.quantities:
             q = self.quantities.index("retention")
-            for g in np.flatnonzero(self.errors[:, q] > 0):
+            uncertain = self.errors[:, q] > 0
+            if self.changes:
+                uncertain[1] = False  # a change may be negative
+            for g in np.flatnonzero(uncertain):
                 r, variance = self.values[g, q], self.errors[g, q] ** 2
                 size = r * (1 - r) / variance - 1
                 p = stats.norm.cdf(z[..., g, q])
@@ -128,8 +154,14 @@ def _correlation(
         )
     wanted = pd.MultiIndex.from_tuples([labels[k] for k in known])
     block = in_range("covariance", covariance.loc[wanted, wanted])
-    spread = np.sqrt(np.diag(block))
+    matrix[np.ix_(known, known)] = correlation_of(block)
+    return matrix
+
+
+def correlation_of(covariance: Floats) -> Floats:
+    """Correlation that belongs to a covariance; what does not vary goes with nothing."""
+    spread = np.sqrt(np.diag(covariance))
     spread = np.where(spread > 0, spread, 1.0)
-    matrix[np.ix_(known, known)] = block / np.outer(spread, spread)
+    matrix: Floats = covariance / np.outer(spread, spread)
     np.fill_diagonal(matrix, 1.0)
     return matrix

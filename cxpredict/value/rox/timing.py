@@ -1,0 +1,82 @@
+"""When money comes and goes: survivors, discounting, costs over time, pay-back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from cxpredict.errors import DataError
+from cxpredict.value.checks import Floats, in_range
+from cxpredict.value.customer_value import discounted_survival
+
+Payment = Literal["start", "end", "through"]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The periods in which benefits count, and when in a period they fall due."""
+
+    periods: int
+    months: float
+    discount_rate: float
+    payment: Payment
+
+    def presence(self, retention: Floats) -> Floats:
+        """Discounted presence in each period, in the last axis; `through` is half of both ends."""
+        ends: tuple[Literal["start", "end"], ...]
+        ends = ("start", "end") if self.payment == "through" else (self.payment,)
+        parts = [
+            discounted_survival(
+                retention, periods=self.periods, discount_rate=self.discount_rate, payment=end
+            )
+            for end in ends
+        ]
+        mean: Floats = np.mean(parts, axis=0)
+        return mean
+
+    def present_costs(self, cost: float | Sequence[float]) -> Floats:
+        """Present value of the costs now and at the end of each period."""
+        costs = costs_of(cost)
+        if len(costs) > self.periods + 1:
+            raise DataError(
+                f"cost: {len(costs)} amounts, but now and the ends of {self.periods} periods are "
+                f"{self.periods + 1} moments. Lengthen horizon_periods or sum up what comes later."
+            )
+        padded = np.pad(costs, (0, self.periods + 1 - len(costs)))
+        discounted: Floats = padded / (1 + self.discount_rate) ** np.arange(self.periods + 1)
+        return discounted
+
+    def payback(self, benefits: Floats, costs: Floats) -> Floats:
+        """Months until benefits (... × periods) have paid all costs for good; inf if never."""
+        flows = np.zeros((*benefits.shape[:-1], self.periods + 1))
+        late = 0 if self.payment == "start" else 1
+        flows[..., late : late + self.periods] = benefits
+        balance = np.cumsum(flows - costs, axis=-1)
+        # moments of the end of the horizon on which the balance is not negative
+        good = np.cumprod((balance >= -1e-9 * costs.sum())[..., ::-1], axis=-1).sum(axis=-1)
+        months: Floats = np.where(good > 0, (self.periods + 1 - good) * self.months, np.inf)
+        return months
+
+
+def costs_of(cost: float | Sequence[float]) -> Floats:
+    """Read one amount now, or amounts now and at the end of each period."""
+    costs = np.atleast_1d(in_range("cost", cost, 0.0))
+    if costs.ndim > 1 or not len(costs):
+        raise DataError("cost: expected one amount, or a list of amounts, one a period from now.")
+    if not costs.sum() > 0:
+        raise DataError("cost: expected more than 0, got 0.")
+    return costs
+
+
+def timing_of(given: dict[str, Any]) -> Timing:
+    """Read horizon_periods, period_months, discount_rate and payment, or name what is missing."""
+    absent = [name for name, value in given.items() if value is None]
+    if absent:
+        raise DataError(f"{', '.join(absent)}: needed to value retention and margin over time.")
+    periods, months, rate, payment = given.values()
+    if not in_range("period_months", months, 0.0).all():
+        raise DataError("period_months: expected more than 0, got 0.")
+    if payment not in ("start", "end", "through"):
+        raise DataError(f"payment: expected 'start', 'end' or 'through', got {payment!r}.")
+    return Timing(periods, float(months), float(rate), payment)

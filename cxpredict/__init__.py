@@ -51,6 +51,7 @@ _HOMES = {
         "ShareShift",
         "TestedEffect",
     ),
+    "cxpredict.value.rox.occasions": ("measure_effect",),
     "cxpredict.value.rox.outcomes": ("Outcomes",),
     "cxpredict.action.targets": ("Offer", "rank_targets"),
     "cxpredict.jobs.backtest": ("backtest",),

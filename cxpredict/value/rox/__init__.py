@@ -11,10 +11,11 @@ from cxpredict.errors import DataError
 from cxpredict.value.checks import in_range
 from cxpredict.value.rox.answers import log_economics
 from cxpredict.value.rox.economics import GroupEconomics
-from cxpredict.value.rox.effects import EffectEconomics, measure_effect
+from cxpredict.value.rox.effects import EffectEconomics
 from cxpredict.value.rox.estimate import RoxEstimate
-from cxpredict.value.rox.improvements import Improvement, ShareShift, TestedEffect
+from cxpredict.value.rox.improvements import Improvement, ShareShift
 from cxpredict.value.rox.moves import Evidence, Move, estimate, flows_of
+from cxpredict.value.rox.occasions import measure_effect
 from cxpredict.value.rox.outcomes import Outcomes
 from cxpredict.value.rox.segments import (
     EVIDENCE,
@@ -31,7 +32,7 @@ DAYS_PER_MONTH = 30.4375
 
 
 def return_on_experience(
-    source: pd.DataFrame | GroupEconomics | CustomerLog,
+    source: pd.DataFrame | GroupEconomics | EffectEconomics | CustomerLog,
     *,
     cost: float | Sequence[float],
     improvement: Improvement | None = None,
@@ -51,20 +52,21 @@ def return_on_experience(
 
     Parameters
     ----------
-    source : CustomerLog, GroupEconomics or DataFrame
+    source : CustomerLog, GroupEconomics, EffectEconomics or DataFrame
         A log, from which everything is estimated; what `group_economics` or `log_economics` found
-        in it; or a table of groups with one row per NPS group, as index. A table has either
-        ``lifetime_value``, money per customer, or ``retention`` per period (0 to 1) and
-        ``margin`` per period (money), and if known ``cost_to_serve`` (money per period, not yet
-        taken off the margin) and ``referral_value`` (money per period that recommendations bring,
-        less what warnings cost). Each may have a standard error ``…_se``, and must if its
-        evidence is not ``assumed``. With ``share``, the shift is checked against the shares there
-        are.
+        of NPS groups, or `measure_effect` of another improvement; or a table with one row per NPS
+        group, as index. A table has either ``lifetime_value``, money per customer, or
+        ``retention`` per period (0 to 1) and ``margin`` per period (money), and if known
+        ``cost_to_serve`` (money per period, not yet taken off the margin) and ``referral_value``
+        (money per period that recommendations bring, less what warnings cost). Each may have a
+        standard error ``…_se``, and must if its evidence is not ``assumed``. With ``share``, the
+        shift is checked against the shares there are.
     cost : float > 0 or sequence of float ≥ 0
         Money the improvement costs: one amount now, or a list of amounts, now, after one period,
         after two, and so on.
     improvement : ShareShift, AnswerWithin, RaiseScore or TestedEffect
-        What gets better; but for `ShareShift` the source must be a log.
+        What gets better; but for `ShareShift` the source must be a log. Of `EffectEconomics` it is
+        known.
     shift : mapping of group to float
         Short for a `ShareShift`, or for groups of other names: change of the share of customers
         in each group; adds up to 0. Out of one group or into one group, so that it is clear who
@@ -142,13 +144,17 @@ def return_on_experience(
     >>> round(rox.benefit), round(rox.gross, 2), round(rox.net, 2)
     (150000, 1.5, 0.5)
     """
-    if not isinstance(source, CustomerLog | GroupEconomics | pd.DataFrame):
+    if not isinstance(source, CustomerLog | GroupEconomics | EffectEconomics | pd.DataFrame):
         raise DataError(
             "source: expected a DataFrame with one row per group, what group_economics gives, or "
             f"a log, got {type(source).__name__}."
         )
-    if (improvement is None) == (shift is None):
-        raise DataError("expected exactly one of improvement and shift.")
+    given = (improvement is not None) + (shift is not None)
+    if given != (0 if isinstance(source, EffectEconomics) else 1):
+        raise DataError(
+            "improvement: expected exactly one of improvement and shift, and neither with the "
+            f"economics of an effect; got {given}."
+        )
     if isinstance(improvement, ShareShift):
         shift = improvement.shift
     if not isinstance(source, CustomerLog) and outcomes is not None:
@@ -165,12 +171,12 @@ def return_on_experience(
         time = _with(time, "period_months", outcomes.period_days / DAYS_PER_MONTH)
         if customers is None:
             customers = len(outcomes.in_period().to_score(log=source, as_of=source.span[1]))
-        if shift is None:
-            assert improvement is not None
-            assert not isinstance(improvement, ShareShift)
-            effect = measure_effect(source, improvement, outcomes, random_state=random_state)
-            return _of_effect(effect, improvement, customers, cost, time, options)
-        source = log_economics(source, outcomes, random_state=random_state)
+        if improvement is None or isinstance(improvement, ShareShift):
+            source = log_economics(source, outcomes, random_state=random_state)
+        else:
+            source = measure_effect(source, improvement, outcomes, random_state=random_state)
+    if isinstance(source, EffectEconomics):
+        return _of_effect(source, customers, cost, time, options)
     return _of_groups(source, shift, customers, cost, time, options)
 
 
@@ -185,8 +191,8 @@ def _of_table(
     options: dict[str, Any],
     **beside: Any,
 ) -> RoxEstimate:
-    if evidence is None or customers is None:
-        raise DataError("evidence and customers: both needed with a table of groups.")
+    if evidence is None:
+        raise DataError("evidence: needed with a table of groups.")
     if shift is None:
         raise DataError("improvement: from a table only a ShareShift can be valued; give the log.")
     tags = _tags(table, evidence)
@@ -221,15 +227,13 @@ def _of_groups(
 
 def _of_effect(
     effect: EffectEconomics,
-    improvement: Improvement,
-    customers: float,
+    customers: float | None,
     cost: float | Sequence[float],
     time: dict[str, Any],
     options: dict[str, Any],
 ) -> RoxEstimate:
     timing = _timing(_with(time, "payment", "through"), direct=False)
     terms = [t for t, c in TERMS.items() if c in effect.quantities and c not in effect.refused]
-    tested = isinstance(improvement, TestedEffect)
 
     def move(change: Any, covariance: Any) -> Move:
         values = np.array([effect.baseline, change])
@@ -248,7 +252,7 @@ def _of_effect(
     return estimate(
         move(effect.adjusted, effect.covariance),
         cost,
-        dict.fromkeys(terms, "experimental") if tested else _evidence(terms, "adjusted"),
+        _evidence(terms, effect.evidence),
         **options,
         unadjusted=plain,
         refused=_by_term(effect.refused),
@@ -258,7 +262,8 @@ def _of_effect(
 
 def _evidence(terms: Sequence[str], tag: Evidence) -> dict[str, Evidence]:
     """Tag terms; word of mouth rests on a stated conversion and worth of a new customer."""
-    return {term: "assumed" if term == "word of mouth" else tag for term in terms}
+    stated = ["word of mouth"] if tag != "experimental" else []
+    return {term: "assumed" if term in stated else tag for term in terms}
 
 
 def _by_term(refused: Mapping[str, str]) -> dict[str, str]:
@@ -271,7 +276,9 @@ def _with(time: dict[str, Any], name: str, known: Any) -> dict[str, Any]:
     return {**time, name: known}
 
 
-def _count(customers: float) -> float:
+def _count(customers: float | None) -> float:
+    if customers is None:
+        raise DataError("customers: needed, as the source does not say how many there are.")
     if not in_range("customers", customers, 0.0).all():
         raise DataError("customers: expected more than 0, got 0.")
     return float(customers)

@@ -249,22 +249,6 @@ def balance_rows(weighting: ResponseWeights, models: tuple[TrainedModel, ...]) -
     return table.assign(description=described)
 
 
-def waterfall_steps(rox: RoxEstimate) -> pd.DataFrame:
-    """Lay out terms, cost and net value: name, kind, start, height, estimate, low, high."""
-    nothing = (np.nan, np.nan, np.nan)
-    rows: list[tuple[Any, ...]] = []
-    level = 0.0
-    for term in rox.terms.itertuples():
-        kind = "benefit" if term.benefit >= 0 else "loss"
-        rows.append((term.term, kind, level, term.benefit, term.benefit, term.low, term.high))
-        level += term.benefit
-    rows.append(("cost", "cost", level, -rox.cost, *nothing))
-    low, high = rox.interval or (np.nan, np.nan)
-    rows.append(("net value", "net", 0.0, rox.npv, rox.npv, low * rox.cost, high * rox.cost))
-    names = ["name", "kind", "start", "height", "estimate", "low", "high"]
-    return pd.DataFrame(rows, columns=names)
-
-
 def tornado_rows(rox: RoxEstimate) -> pd.DataFrame:
     """Order the ends of each input's bar; the eight widest."""
     ends = rox.tornado.head(8)

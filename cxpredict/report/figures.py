@@ -141,11 +141,13 @@ def experience_pictures(run: TrainingRun) -> list[Picture]:
         found.append(
             Picture(
                 "waterfall",
-                plots.png(plots.waterfall(evidence.waterfall_steps(rox), currency=currency)),
-                "Waterfall from the terms of the benefit over the cost to a net value of "
-                f"{wording.money(rox.npv, currency)}.",
-                "From left to right: what each term brings, less the cost, gives the net value. "
-                "Black lines: 95% intervals.",
+                plots.png(plots.waterfall(rox.waterfall(), currency=currency)),
+                f"Waterfall from {wording.money(rox.baseline, currency)} without the improvement "
+                "over the terms of the benefit and the cost to a net value of "
+                f"{wording.money(rox.npv, currency)}; the numbers are in the table below.",
+                "From left to right: what the customers concerned are worth without the "
+                "improvement, what each term adds, what it costs, and what is left. Black lines: "
+                "95% intervals.",
             )
         )
         if len(rox.tornado):

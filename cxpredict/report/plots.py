@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from cxpredict.report.wording import shorten
 
 # Okabe and Ito's colours: told apart by colour-blind readers and in grey print
-BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#767676", "#222222"
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+GREY, PALE, INK = "#767676", "#B9C0CA", "#222222"
 DPI = 150
 
 
@@ -180,30 +182,29 @@ def balance(table: pd.DataFrame) -> Figure:
 
 
 def waterfall(steps: pd.DataFrame, *, currency: str) -> Figure:
-    """Draw how terms of the benefit less the cost give the net value; intervals where known."""
+    """Draw how terms of the benefit and the cost change the value of the customers concerned."""
     figure, axes = _single(1.8 + 1.25 * len(steps), 3.8)
-    colours = {"benefit": GREEN, "loss": ORANGE, "cost": GREY, "net": BLUE}
+    colours = {"baseline": PALE, "benefit": GREEN, "loss": ORANGE, "cost": GREY, "net": BLUE}
     place = np.arange(len(steps))
     axes.bar(
         place,
-        steps["height"],
+        steps["amount"],
         bottom=steps["start"],
         width=0.58,
         color=[colours[kind] for kind in steps["kind"]],
     )
-    tops = steps["start"] + steps["height"]
-    for x, row, top in zip(place, steps.itertuples(), tops, strict=True):
+    for x, row in zip(place, steps.itertuples(), strict=True):
         if np.isfinite(row.low):
-            reach = np.maximum([[row.estimate - row.low], [row.high - row.estimate]], 0.0)
-            axes.errorbar(x, top, yerr=reach, color=INK, capsize=4, linewidth=1.1)
+            reach = np.maximum([[row.amount - row.low], [row.high - row.amount]], 0.0)
+            axes.errorbar(x, row.end, yerr=reach, color=INK, capsize=4, linewidth=1.1)
         axes.annotate(
-            _whole(row.height),
-            (x + 0.08, max(top, row.start)),
+            _whole(row.amount),
+            (x + 0.08, max(row.end, row.start)),
             xytext=(4, 3),
             textcoords="offset points",
             fontsize=9,
         )
-    axes.set_xticks(place, [label(name, 20) for name in steps["name"]])
+    axes.set_xticks(place, [_two_lines(name) for name in steps["step"]])
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _whole(value)))
     axes.set_ylabel(label(f"present value, {currency}", 40))
@@ -226,6 +227,10 @@ def tornado(table: pd.DataFrame, *, net: float) -> Figure:
     axes.set_xlabel("net return (line: the estimate)")
     _percent(axes.xaxis)
     return figure
+
+
+def _two_lines(name: str) -> str:
+    return "\n".join(wrap(label(name, 40), 18))
 
 
 def _single(width: float, height: float) -> tuple[Figure, Any]:

@@ -13,12 +13,14 @@ from cxpredict.jobs.publish import publishing
 from cxpredict.jobs.results import TrainedModel, TrainingRun
 from cxpredict.jobs.tracking import quiet
 from cxpredict.report import business, evidence, reasons, wording
+from cxpredict.report.experience import rox_view
 from cxpredict.report.figures import Picture, experience_pictures, model_pictures
 
 SHOWN_CUSTOMERS = 20
 SHOWN_DRIVERS = 5
 SHOWN_IN_DETAIL = 40
 FILE = "report.html"
+ROX_FILE = "return-on-experience.html"
 
 
 def write_report(run: TrainingRun) -> Path:
@@ -46,10 +48,11 @@ def write_report(run: TrainingRun) -> Path:
     """
     pictures = {model.bundle.name: model_pictures(run, model) for model in run.models}
     experience = experience_pictures(run)
-    page = render(run, pictures, experience)
+    pages = render(run, pictures, experience)
     with publishing(run.folder) as folder:
-        (folder / FILE).write_text(page, encoding="utf-8")
-    _attach(run, pictures, experience)
+        for name, page in pages.items():
+            (folder / name).write_text(page, encoding="utf-8")
+    _attach(run, list(pages), pictures, experience)
     return run.folder / FILE
 
 
@@ -57,8 +60,8 @@ def render(
     run: TrainingRun,
     pictures: Mapping[str, Sequence[Picture]],
     experience_figures: Sequence[Picture],
-) -> str:
-    """Fill the templates; every text of the run is escaped."""
+) -> dict[str, str]:
+    """Fill the templates; every text of the run is escaped. Pages by their file name."""
     environment = Environment(
         loader=PackageLoader("cxpredict.report"),
         autoescape=True,
@@ -68,24 +71,44 @@ def render(
     )
     names = ("count", "decimal", "percent", "money", "points", "day", "direction")
     environment.filters |= {name: getattr(wording, name) for name in names}
+    view = None if run.config.rox is None else rox_view(run, experience_figures)
+    shared = {
+        "run": run,
+        "config": run.config,
+        "view": view,
+        "evidence_words": wording.EVIDENCE,
+    }
+    pages = {
+        FILE: environment.get_template("report.html").render(
+            shared, **_report_view(run, pictures, experience_figures)
+        )
+    }
+    if view is not None:
+        pages[ROX_FILE] = environment.get_template("return_on_experience.html").render(shared)
+    return pages
+
+
+def _report_view(
+    run: TrainingRun,
+    pictures: Mapping[str, Sequence[Picture]],
+    experience_figures: Sequence[Picture],
+) -> dict[str, Any]:
+    """Collect what the report shows of the run as a whole."""
     tiles = business.tiles(run)
-    return environment.get_template("report.html").render(
-        run=run,
-        config=run.config,
-        experience=run.experience,
-        until=business.data_until(run),
-        tiles=tiles,
-        columns=3 if len(tiles) % 3 == 0 else 4,
-        actions=reasons.actions(run),
-        notes=_notes(run),
-        uplift=business.uplift_words(run),
-        models=[_model_view(run, model, pictures[model.bundle.name]) for model in run.models],
-        pictures={picture.name: picture for picture in experience_figures},
-        quality=run.log.quality.to_dict("records"),
-        rules=run.log.rules.to_dict("records"),
-        nps_rows=evidence.nps_rows(run.experience),
-        evidence_words=wording.EVIDENCE,
-    )
+    return {
+        "experience": run.experience,
+        "until": business.data_until(run),
+        "tiles": tiles,
+        "columns": 3 if len(tiles) % 3 == 0 else 4,
+        "actions": reasons.actions(run),
+        "notes": _notes(run),
+        "uplift": business.uplift_words(run),
+        "models": [_model_view(run, model, pictures[model.bundle.name]) for model in run.models],
+        "pictures": {picture.name: picture for picture in experience_figures},
+        "quality": run.log.quality.to_dict("records"),
+        "rules": run.log.rules.to_dict("records"),
+        "nps_rows": evidence.nps_rows(run.experience),
+    }
 
 
 def _model_view(
@@ -143,14 +166,18 @@ def _notes(run: TrainingRun) -> list[tuple[str, str]]:
 
 
 def _attach(
-    run: TrainingRun, pictures: Mapping[str, Sequence[Picture]], experience: Sequence[Picture]
+    run: TrainingRun,
+    pages: Sequence[str],
+    pictures: Mapping[str, Sequence[Picture]],
+    experience: Sequence[Picture],
 ) -> None:
     """Add report and figures to the runs in MLflow."""
     from mlflow import MlflowClient
 
     with quiet(), TemporaryDirectory() as place:
         client = MlflowClient(tracking_uri=run.tracking_uri)
-        client.log_artifact(run.run_id, str(run.folder / FILE))
+        for name in pages:
+            client.log_artifact(run.run_id, str(run.folder / name))
         of_run = {model.run_id: pictures[model.bundle.name] for model in run.models}
         for run_id, figures in {run.run_id: experience, **of_run}.items():
             folder = Path(place) / run_id

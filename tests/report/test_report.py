@@ -9,16 +9,18 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from cxpredict.config import parse_config
+from cxpredict.config import RoxSettings, parse_config
 from cxpredict.jobs.experience import measure_experience
 from cxpredict.jobs.score import empty_scores
 from cxpredict.jobs.train import train
-from cxpredict.report.evidence import risk_curve, row_weights, waterfall_steps
+from cxpredict.report.evidence import risk_curve, row_weights
+from cxpredict.report.experience import improvement_words
 from cxpredict.report.plots import label, png, waterfall
 from cxpredict.report.reasons import is_actionable, subjects
 from cxpredict.report.wording import count, decimal, money, percent, points
 from cxpredict.report.write import write_report
 
+PAGES = ("report.html", "return-on-experience.html")
 PAYLOADS = [
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(2)>',
@@ -108,7 +110,9 @@ def check_inert(soup):
         assert not [name for name in element.attrs if name.lower().startswith("on")], element.name
         for name in ("src", "href", "srcset", "action", "poster"):
             value = element.get(name)
-            assert value is None or value.startswith(("#", "data:image/png;base64,"))
+            assert (
+                value is None or value in PAGES or value.startswith(("#", "data:image/png;base64,"))
+            )
     style = "".join(element.get_text() for element in soup.find_all("style"))
     assert "@import" not in style
     assert "url(" not in style
@@ -175,12 +179,76 @@ def test_nps_and_rox_are_those_of_the_run(page, company_run):
     assert "Non-response weighting is on" in text
     assert f"the score would be {points(alone['estimate'])}" in text
     assert f"{count(row['n'])} answers to {count(experience.invited)} invitations" in text
-    rox = experience.rox
-    assert rox is not None, experience.notes
+    assert f"Net return {percent(experience.rox.net)}" in text
+
+
+@pytest.fixture(scope="module")
+def rox_page(page):
+    path = page[0].with_name("return-on-experience.html")
+    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+
+
+def test_the_board_page_is_that_of_the_run(rox_page, company_run):
+    check_inert(rox_page)
+    text, rox = text_of(rox_page), company_run.experience.rox
+    assert rox is not None, company_run.experience.notes
     low, high = rox.interval
-    assert f"Gross return {percent(rox.gross)} {percent(low + 1)} to {percent(high + 1)}" in text
-    assert f"Net return {percent(rox.net)} {percent(low)} to {percent(high)}" in text
-    assert f"Chance that it pays {percent(rox.probability_positive)}" in text
+    assert "moves 5 of every 100 customers from detractor to passive" in text
+    assert f"(benefit − cost) ÷ cost; {percent(low)} to {percent(high)}" in text
+    assert f"Gross, benefit ÷ cost: {percent(rox.gross)}" in text
+    values = [plain(tile.get_text(strip=True)) for tile in rox_page.select(".tile .value")]
+    assert values[:3] == [
+        percent(rox.net),
+        plain(money(rox.npv, "EUR")),
+        percent(rox.probability_positive) if rox.probability_positive > 0.001 else "under 0.1%",
+    ]
+    for term in rox.terms.itertuples():
+        assert plain(f"{term.term} {money(term.benefit, 'EUR')}") in text
+    for term in rox.refused:
+        assert f"{term}: " in text
+    claimed = plain(money(rox.unadjusted.npv, "EUR"))
+    assert f"plain comparison {claimed}" in text
+    half = rox.scenarios().query("realised == 0.5 and effect == 'estimate'")["npv"].item()
+    assert plain(money(half, "EUR")) in text
+    assert "was entered" in text or "were entered" in text
+
+
+def test_the_board_page_is_short(rox_page):
+    """Two minutes at 240 words a minute; what is folded away is not read."""
+    for folded in rox_page.find_all("details"):
+        folded.extract()
+    assert len(text_of(rox_page.main).split()) < 600
+
+
+def test_a_refusal_is_a_page_too(company_run, tmp_path):
+    note = "ROX is not estimated: too few detractors left. <script>"
+    experience = replace(company_run.experience, rox=None, economics=None, notes=(note,))
+    run = replace(company_run, experience=experience, folder=tmp_path / "refused")
+    path = write_report(run).with_name("return-on-experience.html")
+    soup = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+    check_inert(soup)
+    assert note in text_of(soup)
+    assert "The records cannot answer it" in text_of(soup)
+    assert not soup.select(".tile")
+
+
+@pytest.mark.parametrize(
+    ("improvement", "words"),
+    [
+        ({"shift_points": 2.5}, "moves 2.5 of every 100 customers from detractor to passive"),
+        (
+            {"answer_within": {"kind": "service_request", "hours": 24, "share": 0.6}},
+            "answers 60% of “service request” within 24 hours",
+        ),
+        (
+            {"raise_score": {"metric": "csat", "points": 1, "touchpoint": "support"}},
+            "raises the CSAT score at “support” by 1 point",
+        ),
+    ],
+)
+def test_every_improvement_has_its_words(improvement, words):
+    settings = RoxSettings(**improvement, cost=1.0, period_days=90, horizon_periods=4)
+    assert improvement_words(settings) == words
 
 
 def test_metrics_carry_their_intervals(page, company_run):
@@ -293,23 +361,14 @@ def test_area_under_the_drawn_curve_is_the_metric(company_run):
     assert area == pytest.approx(auc, abs=1e-9)
 
 
-def test_waterfall_ends_at_the_net_value(company_run):
-    rox = company_run.experience.rox
-    steps = waterfall_steps(rox)
-    assert steps["height"].iloc[:-1].sum() == pytest.approx(rox.npv)
-    assert steps["height"].iloc[-1] == pytest.approx(rox.npv)
-    ends = (steps["start"] + steps["height"]).iloc[:-2]
-    assert steps["start"].iloc[1:-1].tolist() == pytest.approx(ends.tolist())
-
-
 def test_figures_draw_any_name():
     steps = pd.DataFrame(
         {
-            "name": [r"$\frac{1}{0}$", "\x00\n"],
+            "step": [r"$\frac{1}{0}$", "\x00\n"],
             "kind": ["benefit", "net"],
+            "amount": [1.0, 2.0],
             "start": 0.0,
-            "height": [1.0, 2.0],
-            "estimate": [1.0, 2.0],
+            "end": [1.0, 2.0],
             "low": np.nan,
             "high": np.nan,
         }

@@ -29,10 +29,17 @@ def retail_nps():
     drawn = cx.nps(scores, method="bootstrap")
     gap = (everyone[["low", "high"]] - drawn[["low", "high"]]).abs().to_numpy().max()
     yield at_most("nps_retail_fr: adjusted Wald against bootstrap, points", gap, 0.3)
-    visits = pd.cut(answers["NbPassageKS"], [0, 2, 5, 10, np.inf],
-                    labels=["1-2 visits", "3-5", "6-10", "over 10"])  # fmt: skip
-    basket = pd.cut(answers["CaTicket"], [-np.inf, 0, 25, 50, 100, np.inf], right=False,
-                    labels=["returns (below 0)", "under 25", "25-50", "50-100", "100 and more"])  # fmt: skip
+    visits = pd.cut(
+        answers["NbPassageKS"],
+        [0, 2, 5, 10, np.inf],
+        labels=["1-2 visits", "3-5", "6-10", "over 10"],
+    )
+    basket = pd.cut(
+        answers["CaTicket"],
+        [-np.inf, 0, 25, 50, 100, np.inf],
+        right=False,
+        labels=["returns", "under 25", "25-50", "50-100", "100 and more"],
+    )
     for name, by in (("visits", visits), ("basket", basket)):
         table = cx.nps(scores, by=by.rename(name))
         print(table[SHOWN].round(2).to_string())

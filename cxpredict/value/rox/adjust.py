@@ -193,7 +193,8 @@ def adjusted_slopes(sample: Sample, dose: Floats, name: str, random_state: int |
     Raises
     ------
     DataError
-        If the covariates leave less than 5 % of the variance of the dose.
+        If the covariates leave less than 5 % of the variance of the dose, or if what they leave
+        is worth fewer rows than the regressions use up.
 
     References
     ----------
@@ -213,7 +214,10 @@ def adjusted_slopes(sample: Sample, dose: Floats, name: str, random_state: int |
             f"{name}: what is known of customers before decides it almost alone ({1 - share:.0%} "
             "of its variance), so its effect cannot be told from theirs."
         )
-    return _slopes(left_dose, left)
+    n_eff = float((left_dose**2).sum() ** 2 / (left_dose**4).sum())
+    found = _slopes(left_dose, left)
+    inflation = np.sqrt(n_eff / _degrees_left(X, n_eff, name))
+    return Slopes(found.values, inflation * found.influence)
 
 
 def _slopes(dose: Floats, outcomes: Floats) -> Slopes:

@@ -235,10 +235,10 @@ def _predict(sample: Sample, rows: npt.NDArray[np.bool_], test: npt.NDArray[np.b
 
 
 def _degrees_left(X: Floats, n_eff: float, name: str) -> float:
-    """Effective rows of an arm less the effective parameters of its regressions."""
+    """Effective rows of an arm less the parameters of its regressions, propensity and outcome."""
     spread = np.linalg.eigvalsh((X - X.mean(axis=0)).T @ (X - X.mean(axis=0)))
     spread = np.maximum(spread, 0.0)
-    used = 1.0 + float((spread / (spread + _RIDGE)).sum())
+    used = 2.0 * (1.0 + float((spread / (spread + _RIDGE)).sum()))
     if n_eff - used < MIN_DEGREES:
         raise DataError(
             f"the rows of {name} are worth {n_eff:.0f} equally weighted ones, and adjusting takes "

@@ -36,7 +36,7 @@ def covariates(n, rng):
 
 
 def quality(X):
-    """What confounds: bends with usage and tenure, and steps with the segment."""
+    """Make the confounder, which bends with usage and tenure and steps with the segment."""
     usage, tenure = X["usage"].to_numpy(), X["tenure"].to_numpy()
     bent = 0.8 * usage + 0.7 * (np.abs(usage) - 0.8) + 0.5 * np.minimum(tenure / 24, 1.5) - 0.4
     bent = bent + 0.6 * (X["segment"] == "a") - 0.5 * (X["segment"] == "c")
@@ -44,7 +44,7 @@ def quality(X):
 
 
 def crossed(X):
-    """The same with a product of usage and segment, which no sum of bends can be."""
+    """Make it with a product of usage and segment, which no sum of bends can be."""
     return np.clip(quality(X) + 0.6 * X["usage"] * (X["segment"] == "b"), -2.0, 2.0).to_numpy()
 
 

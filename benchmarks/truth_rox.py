@@ -30,6 +30,7 @@ VALUED = {
     "discount_rate": 0.02,
     "payment": "through",
 }
+FOLD_SEED = 1_000_000  # folds and draws share no random numbers with the world
 SHIFT = {"shift": {"detractor": -0.05, "passive": 0.05}}
 
 
@@ -44,9 +45,9 @@ def experiment(seed, world="bends", n=2_000, effects=1.0):
         truth, extra = drawn_truth(world, effects), {}
     found = group_economics(
         frame, group="group", retained="retained", **COLUMNS, covariates=names,
-        payment="through", random_state=seed, **extra,
+        payment="through", random_state=seed + FOLD_SEED, **extra,
     )  # fmt: skip
-    rox = return_on_experience(found, **VALUED, **SHIFT, random_state=seed)
+    rox = return_on_experience(found, **VALUED, **SHIFT, random_state=seed + FOLD_SEED)
     true = return_on_experience(truth, **VALUED, **SHIFT, evidence="assumed")
     columns = list(truth.columns)
 
@@ -74,9 +75,10 @@ def answers_in_time(seed, n=2_000, kind="arms"):
     amount, outcome = _treated(q[who], frailty[who], kind, rng)
     found = effect_of(
         base, reached, _named(outcome, who), X.iloc[who].reset_index(drop=True), amount,
-        step=step, what="requests", arms=ARMS if kind == "arms" else None, random_state=seed,
+        step=step, what="requests", arms=ARMS if kind == "arms" else None,
+        random_state=seed + FOLD_SEED,
     )  # fmt: skip
-    rox = return_on_experience(found, **VALUED, random_state=seed)
+    rox = return_on_experience(found, **VALUED, random_state=seed + FOLD_SEED)
     means, slopes = _effect_truth(kind)
     raised = per_presence(means + lam * step * slopes, "through")
     truth = pd.DataFrame(

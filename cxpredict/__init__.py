@@ -44,7 +44,7 @@ _HOMES = {
     "cxpredict.value.rox": ("return_on_experience",),
     "cxpredict.value.rox.answers": ("log_economics",),
     "cxpredict.value.rox.economics": ("group_economics",),
-    "cxpredict.value.rox.growth": ("earned_growth",),
+    "cxpredict.value.rox.growth": ("earned_growth", "log_earned_growth"),
     "cxpredict.value.rox.improvements": (
         "AnswerWithin",
         "RaiseScore",

@@ -1,7 +1,7 @@
 import pytest
 
 import cxpredict as cx
-from cxpredict.config import load_config
+from cxpredict.config import AnswerWithinSettings, ReferralSettings, load_config
 from cxpredict.errors import ConfigError
 from cxpredict.jobs.experience import measure_experience
 
@@ -54,4 +54,51 @@ def test_rox_over_less_than_the_silence_that_is_churn_is_refused(tmp_path, demo_
     )
     (tmp_path / "demo.yaml").write_text(text)
     with pytest.raises(ConfigError, match="at least the churn horizon, 120"):
+        load_config(tmp_path / "demo.yaml")
+
+
+def test_another_improvement_and_more_terms_are_configured(run):
+    rox = run.config.rox.model_copy(
+        update={
+            "shift_points": None,
+            "answer_within": AnswerWithinSettings(kind="service_request", hours=8, share=0.9),
+            "cost": [1_000.0, 500.0],
+            "prices": {"service_request": 5.0},
+            "referral": ReferralSettings(kind="referral", conversion=0.1, new_customer_value=300.0),
+        }
+    )
+    found = measure_experience(changed(run.config, rox=rox), run.log)
+    assert found.rox.terms["term"].tolist() == [
+        "retention",
+        "spend",
+        "cost to serve",
+        "word of mouth",
+    ]
+    assert found.rox.cost < 1_500
+    # what NPS groups are worth stands beside it
+    assert "cost_to_serve" in found.economics
+
+
+def test_terms_without_prices_are_refused_by_name(run):
+    assert set(run.experience.rox.refused) == {"cost to serve", "word of mouth"}
+    assert run.experience.rox.unadjusted.net != run.experience.rox.net
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("shift_points: 5, raise_score: {metric: nps, points: 1}", "exactly one of"),
+        ("prices: {}", "exactly one of"),
+        ("shift_points: 5, prices: {call: -1}", "prices"),
+        ("answer_within: {kind: call, hours: 24, share: 60}", "share"),
+        ("raise_score: {metric: cs, points: 1}", "metric"),
+    ],
+)
+def test_improvements_that_are_wrongly_configured_are_refused(tmp_path, demo_config, given, told):
+    keys = f"{{{given}, cost: 5000, period_days: 90, horizon_periods: 4}}"
+    text = demo_config.read_text().replace(
+        "{shift_points: 5, cost: 5000, period_days: 90, horizon_periods: 4}", keys
+    )
+    (tmp_path / "demo.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=told):
         load_config(tmp_path / "demo.yaml")

@@ -127,6 +127,48 @@ def test_table_shows_both():
     assert (result.overlap["n_eff"] < result.adjusted["n"]).all()
 
 
+def test_money_through_the_period_by_hand():
+    frame, _ = world(600, np.random.default_rng(0))
+    half = np.where(frame["stayed"], frame["money"], 45.0)
+    frame = frame.assign(money=half, cost=2.0, referrals=np.arange(600) % 2)
+    result = group_economics(
+        frame, **ROLES, covariates=COVARIATES, cost_to_serve="cost", referral_value="referrals",
+        payment="through", random_state=0,
+    )  # fmt: skip
+    part = frame[frame["group"] == "passive"]
+    presence = (1 + part["stayed"].mean()) / 2
+    row = result.unadjusted.loc["passive"]
+    assert row["margin"] == pytest.approx(part["money"].mean() / presence)
+    assert row["cost_to_serve"] == pytest.approx(2.0 / presence)
+    assert row["referral_value"] == pytest.approx(part["referrals"].mean() / presence)
+
+
+def test_rows_of_one_customer_are_no_further_evidence():
+    frame, _ = world(600, np.random.default_rng(0))
+    frame["who"] = np.arange(600)
+    once = group_economics(frame, **ROLES, covariates=COVARIATES, customer="who", random_state=0)
+    twice = group_economics(
+        pd.concat([frame, frame]), **ROLES, covariates=COVARIATES, customer="who", random_state=0
+    )
+    pd.testing.assert_frame_equal(once.unadjusted, twice.unadjusted)
+    # penalties weigh half as much with twice the rows
+    assert twice.adjusted["retention_se"].to_numpy() == pytest.approx(
+        once.adjusted["retention_se"].to_numpy(), rel=0.1
+    )
+
+
+def test_a_term_that_cannot_be_told_is_left_out_and_named():
+    frame, _ = world(600, np.random.default_rng(0))
+    loyal = np.where(frame["group"] == "detractor", 0.0, 1.0)
+    result = group_economics(
+        frame.assign(cost=1.0, referrals=loyal), **ROLES, covariates=COVARIATES,
+        cost_to_serve="cost", referral_value="referrals", random_state=0,
+    )  # fmt: skip
+    assert "detractors (0)" in result.refused["referral_value"]
+    assert "cost_to_serve" in result.adjusted
+    assert "referral_value" not in result.adjusted
+
+
 def _few_detractors(frame):
     keep = frame["group"].ne("detractor") | (frame["group"].eq("detractor").cumsum() <= 12)
     return frame[keep]

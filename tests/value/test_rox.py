@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError
 from cxpredict.value.rox import return_on_experience
-from cxpredict.value.rox.growth import earned_growth
+from cxpredict.value.rox.growth import earned_growth, log_earned_growth
 
 GROUPS = ["promoter", "passive", "detractor"]
 LIFETIME = pd.DataFrame({"lifetime_value": [900.0, 600.0, 300.0]}, index=GROUPS)
@@ -293,3 +294,31 @@ def test_earned_growth_refuses_percentages():
         earned_growth(net_revenue_retention=85, earned_new=25)
     with pytest.raises(DataError, match="reported_growth"):
         earned_growth(net_revenue_retention=0.85, earned_new=0.25, reported_growth=0.0)
+
+
+def test_earned_growth_of_a_log_by_hand():
+    sales = pd.DataFrame(
+        [
+            ("old", "2023-01-02", 100.0),
+            ("old", "2024-06-01", 80.0),  # net revenue retention 80 / 100
+            ("told", "2024-06-01", 30.0),  # new, came by recommendation
+            ("found", "2024-12-30", 20.0),  # new, came by search
+        ],
+        columns=["customer_id", "occurred_at", "amount"],
+    )
+    people = pd.DataFrame(
+        {"customer_id": ["old", "told", "found"], "came by": ["friend", "friend", "search"]}
+    )
+    log = CustomerLog.from_frames(customers=people, transactions=sales)
+    given = {"until": "2024-12-31", "column": "came by", "earned": ["friend"]}
+    growth = log_earned_growth(log, **given)
+    assert growth.rate == pytest.approx(0.8 + 0.3 - 1)
+    assert growth.ratio == pytest.approx(0.1 / 0.3)
+    for change, told in (
+        ({"until": "2024-06-30"}, "do not cover"),
+        ({"column": "came"}, "no column 'came'"),
+        ({"earned": ["fiend"]}, "no customer has such a value"),
+        ({"earned": "friend"}, "expected a list"),
+    ):
+        with pytest.raises(DataError, match=told):
+            log_earned_growth(log, **(given | change))

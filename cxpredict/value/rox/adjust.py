@@ -21,6 +21,7 @@ FOLDS = 5
 FLOOR = 0.01
 MAX_UNSUPPORTED = 0.1
 MIN_RESIDUAL_SHARE = 0.05
+MIN_DEGREES = 10
 _RIDGE = 10.0
 
 
@@ -106,17 +107,19 @@ def adjusted_means(
     -------
     Means
         Augmented inverse-propensity estimates, weights normalised within the arm; `overlap` has a
-        row per arm: ``n_eff``, ``smallest_propensity``, ``unsupported``.
+        row per arm: ``n_eff``, ``smallest_propensity``, ``unsupported``. Influence of residuals
+        is inflated by √(n_eff / (n_eff − effective parameters)), as errors of regressions are.
 
     Raises
     ------
     DataError
         If more than 10 % of rows hardly resemble an arm: propensity below 1 %, or below a tenth
-        of the arm's share.
+        of the arm's share; or if an arm's rows are worth fewer than its regressions use up.
     """
     with threadpool_limits(1, user_api="blas"):  # threads wait longer than they work
-        propensity, scores = _nuisances(sample, arms, len(names), random_state)
-    rows = []
+        propensity, predicted = _nuisances(sample, arms, len(names), random_state)
+    values, rows = np.empty(predicted.shape[1:]), []
+    influence = np.empty(predicted.shape)
     for arm, name in enumerate(names):
         member, e = arms == arm, propensity[:, arm]
         floor = min(FLOOR, 0.1 * member.mean())
@@ -128,13 +131,16 @@ def adjusted_means(
                 f"decide alone who is {name}."
             )
         weights = member / np.maximum(e, floor)
-        rows.append((weights.sum() ** 2 / (weights**2).sum(), e.min(), unsupported))
-        residual = sample.outcomes - scores[:, arm]
-        scores[:, arm] += (weights / weights.mean())[:, None] * residual
-    values = scores.mean(axis=0)
+        n_eff = float(weights.sum() ** 2 / (weights**2).sum())
+        rows.append((n_eff, e.min(), unsupported))
+        inflation = np.sqrt(n_eff / _degrees_left(sample.design[member], n_eff, name))
+        residual = (weights / weights.mean())[:, None] * (sample.outcomes - predicted[:, arm])
+        parts = predicted[:, arm].mean(axis=0), residual.mean(axis=0)
+        values[arm] = parts[0] + parts[1]
+        influence[:, arm] = predicted[:, arm] - parts[0] + inflation * (residual - parts[1])
     columns = ["n_eff", "smallest_propensity", "unsupported"]
     overlap = pd.DataFrame(rows, columns=columns, index=pd.Index(names, name="group"))
-    return Means(values, scores - values, overlap)
+    return Means(values, influence, overlap)
 
 
 def _nuisances(
@@ -187,7 +193,8 @@ def adjusted_slopes(sample: Sample, dose: Floats, name: str, random_state: int |
     Raises
     ------
     DataError
-        If the covariates leave less than 5 % of the variance of the dose.
+        If the covariates leave less than 5 % of the variance of the dose, or if what they leave
+        is worth fewer rows than the regressions use up.
 
     References
     ----------
@@ -207,7 +214,10 @@ def adjusted_slopes(sample: Sample, dose: Floats, name: str, random_state: int |
             f"{name}: what is known of customers before decides it almost alone ({1 - share:.0%} "
             "of its variance), so its effect cannot be told from theirs."
         )
-    return _slopes(left_dose, left)
+    n_eff = float((left_dose**2).sum() ** 2 / (left_dose**4).sum())
+    found = _slopes(left_dose, left)
+    inflation = np.sqrt(n_eff / _degrees_left(X, n_eff, name))
+    return Slopes(found.values, inflation * found.influence)
 
 
 def _slopes(dose: Floats, outcomes: Floats) -> Slopes:
@@ -222,6 +232,19 @@ def _predict(sample: Sample, rows: npt.NDArray[np.bool_], test: npt.NDArray[np.b
     X, Y = sample.design, sample.outcomes
     stay = _probability(X[rows], Y[rows, 0] > 0, X[test], C=0.1)
     return np.column_stack([stay, _ridge(X[rows], Y[rows, 1:], X[test])])
+
+
+def _degrees_left(X: Floats, n_eff: float, name: str) -> float:
+    """Effective rows of an arm less the parameters of its regressions, propensity and outcome."""
+    spread = np.linalg.eigvalsh((X - X.mean(axis=0)).T @ (X - X.mean(axis=0)))
+    spread = np.maximum(spread, 0.0)
+    used = 2.0 * (1.0 + float((spread / (spread + _RIDGE)).sum()))
+    if n_eff - used < MIN_DEGREES:
+        raise DataError(
+            f"the rows of {name} are worth {n_eff:.0f} equally weighted ones, and adjusting takes "
+            f"{used:.0f} parameters: too few. Collect more, or adjust for fewer covariates."
+        )
+    return n_eff - used
 
 
 def _propensities(X: Floats, arms: Ints, at: Floats, k: int) -> Floats:

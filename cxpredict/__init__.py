@@ -42,6 +42,7 @@ _HOMES = {
     "cxpredict.drivers.survey.importance_performance": ("importance_performance",),
     "cxpredict.drivers.survey.key_drivers": ("key_drivers",),
     "cxpredict.drivers.survey.penalty_reward": ("penalty_reward",),
+    "cxpredict.drivers.survey.touchpoint_table": ("touchpoint_table",),
     "cxpredict.value.customer_value": ("customer_value",),
     "cxpredict.value.nps": ("nps",),
     "cxpredict.value.rox": ("return_on_experience",),

@@ -92,7 +92,7 @@ def test_the_trend_of_satisfaction_is_per_year():
     answers = scores([2] * 20 + [5] * 20, day=[first] * 20 + [second] * 20)
     found = table_of(interactions=calls(40), feedback=answers).loc["support"]
     assert found["satisfaction_trend"] == pytest.approx(3)
-    assert found["satisfaction"] == 5
+    assert found["satisfaction"] == pytest.approx(5)
 
 
 def test_a_season_is_found_where_there_is_one_and_needs_two_years():
@@ -141,6 +141,58 @@ def test_few_customers_are_suppressed_and_cannot_be_derived():
     assert only["records"].tolist() == [30]
     assert only["n_answers"].isna().all()
     assert only["satisfaction"].isna().all()
+
+
+def members(n=300):
+    """Customers who paid 5 each before and after May; the first 60 of them cancelled in July."""
+    ids = [f"c{number}" for number in range(n)]
+    paid = pd.DataFrame({"customer_id": ids, "amount": 5.0, "kind": "renewal"})
+    left = pd.DataFrame({"customer_id": ids[:60], "amount": 0.0, "kind": "cancellation"})
+    parts = [
+        paid.assign(occurred_at="2024-02-01"),
+        paid.assign(occurred_at="2024-06-01"),
+        left.assign(occurred_at="2024-07-01"),
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def influence_of(**frames):
+    log = cx.CustomerLog.from_frames(
+        transactions=members(), observed_until=pd.Timestamp("2024-12-31").date(), **frames
+    )
+    table = cx.touchpoint_table(log, stages={}, until="2024-06-01", churn=CHURN, as_of="2024-05-01")
+    return table.set_index("touchpoint")
+
+
+def test_an_influence_by_hand():
+    # of c0–c99 with contact 60 leave, of the other 200 none: 60 points; all pay 5
+    table = influence_of(interactions=calls(100))
+    row = table.loc["support"]
+    assert row["contact_churn_points"] == pytest.approx(60)
+    assert row["contact_spend"] == pytest.approx(0, abs=1e-9)
+    assert (row["n_contact"], row["contact_means"]) == (100, "any record")
+    # sandwich: √(.6 · .4/100) = .049 of those with contact, 0 of the others
+    width = row["contact_churn_points_high"] - row["contact_churn_points_low"]
+    assert width == pytest.approx(2 * 1.968 * 4.899, rel=0.02)
+
+
+def test_low_scores_are_compared_with_others_who_answered():
+    # 150 answer, the first 75 low; 60 of these leave: 80 points
+    table = influence_of(feedback=scores([1] * 75 + [4] * 75))
+    row = table.loc["support"]
+    assert row["unhappy_churn_points"] == pytest.approx(80)
+    assert row["n_unhappy"] == 75
+    assert np.isnan(row["contact_churn_points"])
+
+
+def test_influences_that_cannot_be_told_are_missing_with_a_reason():
+    both = pd.concat([calls(100), calls(100, touchpoint="shop"), calls(20, touchpoint="web")])
+    table = influence_of(interactions=both, feedback=scores([1] * 5 + [4] * 195))
+    assert table["contact_churn_points"].isna().all()
+    assert "cannot be told apart" in table.loc["shop", "reason"]
+    assert "fewer than 50 customers" in table.loc["web", "reason"]
+    assert pd.isna(table.loc["support", "n_unhappy"])  # five customers are not shown
+    assert (table["evidence"] == "").all()
 
 
 def test_bad_experiences_of_the_company_influence_churn_and_marketing_does_not(table, company):

@@ -69,7 +69,8 @@ def least_squares(design: Floats, y: Floats, customers: Ints, *, level: float) -
     n, q = design.shape
     scale = np.maximum(np.sqrt((design**2).sum(axis=0)), 1e-300)
     x = design / scale
-    inverse = np.linalg.inv(x.T @ x + _RIDGE * np.eye(q))
+    gram = x.T @ x
+    inverse = np.linalg.pinv(gram, hermitian=True)
     beta = inverse @ (x.T @ y)
     _, codes = np.unique(customers, return_inverse=True)
     groups = int(codes.max()) + 1
@@ -83,5 +84,6 @@ def least_squares(design: Floats, y: Floats, customers: Ints, *, level: float) -
         / scale
     )
     estimate = beta / scale
-    own = 1 / np.maximum(np.diag(inverse), 1e-300)
+    # collinear columns have nothing of their own: a pseudo-inverse would not say so
+    own = 1 / np.diag(np.linalg.inv(gram + _RIDGE * np.eye(q)))
     return Fit(estimate, estimate - reach, estimate + reach, own)

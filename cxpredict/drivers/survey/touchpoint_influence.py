@@ -23,9 +23,10 @@ from cxpredict.features.problem.population import Date
 from cxpredict.models.resampling import customer_groups
 from cxpredict.models.scale import SCALES
 
+FEWEST_SHOWN = 11
 FEWEST_CUSTOMERS = 50
-FEWEST_LEAVERS = 10
-"""Leavers to be expected on each side of a comparison at the average rate of churn."""
+FEWEST_EVENTS = 10
+"""Leavers, stayers or payers to be expected on each side of a comparison at the average rate."""
 FEWEST_LEVEL = 20
 
 Bools = npt.NDArray[np.bool_]
@@ -141,7 +142,8 @@ def _compare(
             base = np.ones(len(y), dtype=bool) if answered is None else answered[name] > 0
             sides = with_it & known, np.asarray(base) & ~with_it & known
             n = [len(np.unique(customers[side])) for side in sides]
-            row[f"n_{study}"] = n[0] if outcome == "churn_points" else row[f"n_{study}"]
+            if outcome == "churn_points":
+                row[f"n_{study}"] = np.nan if 0 < n[0] < FEWEST_SHOWN else n[0]
             why = _why_not(study, outcome, n, sides, y)
             if fit is not None and why is None:
                 place = varying.index(name)
@@ -162,14 +164,13 @@ def _why_not(
     """Say why two sides cannot be compared; None if they can."""
     if np.isnan(y).all():
         return "spend: no transactions in the whole of the outcome window"
-    fewest = min(n)
-    if fewest < FEWEST_CUSTOMERS:
+    if min(n) < FEWEST_CUSTOMERS:
         return f"{study}: fewer than {FEWEST_CUSTOMERS} customers to compare with or without it"
-    if outcome == "churn_points":
-        rate = np.nanmean(y) / 100
-        rare = min(rate, 1 - rate) * min(int(side.sum()) for side in sides)
-        if rare < FEWEST_LEAVERS:
-            return f"{study}: fewer than {FEWEST_LEAVERS} leavers to be expected on a side"
+    happened = float((y[~np.isnan(y)] != 0).mean())
+    rare = min(happened, 1 - happened) if outcome == "churn_points" else happened
+    if rare * min(int(side.sum()) for side in sides) < FEWEST_EVENTS:
+        who = "leavers or stayers" if outcome == "churn_points" else "payers"
+        return f"{study}: fewer than {FEWEST_EVENTS} {who} to be expected on a side"
     return None
 
 

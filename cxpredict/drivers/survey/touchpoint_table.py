@@ -19,7 +19,7 @@ from cxpredict.drivers.survey.touchpoint_history import (
     season,
     volume,
 )
-from cxpredict.drivers.survey.touchpoint_influence import influence
+from cxpredict.drivers.survey.touchpoint_influence import FEWEST_SHOWN, influence
 from cxpredict.errors import ConfigError, DataError
 from cxpredict.features.events import to_utc
 from cxpredict.features.problem import ChurnProblem
@@ -27,7 +27,6 @@ from cxpredict.features.problem.population import Date
 
 STAGES = ("awareness", "consideration", "decision", "retention", "advocacy")
 NO_STAGE = "(no stage)"
-FEWEST_SHOWN = 11
 
 _INTERVAL = ("", "_low", "_high")
 _VOLUME = ["records", "customers", *(f"volume_change{end}" for end in _INTERVAL)]
@@ -140,7 +139,8 @@ def touchpoint_table(
 
     Touchpoints of fewer than 11 customers are suppressed, and with them the next smallest until
     two or more are hidden that hold 11 customers together; likewise satisfaction of fewer than 11
-    customers who answered. Records without a touchpoint are in no row.
+    customers who answered and the numbers of fewer than 11 with contact or low scores. Records
+    without a touchpoint are in no row.
 
     Examples
     --------

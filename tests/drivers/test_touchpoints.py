@@ -8,8 +8,8 @@ import pytest
 
 import cxpredict as cx
 from cxpredict.drivers.survey.regression import least_squares
+from cxpredict.drivers.survey.touchpoint_exposures import covariates, exposures
 from cxpredict.drivers.survey.touchpoint_history import season
-from cxpredict.drivers.survey.touchpoint_influence import _covariates, _exposures
 from cxpredict.errors import ConfigError, DataError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -232,7 +232,7 @@ def test_the_table_of_the_company_is_whole(table):
     assert "cannot be told apart" in table.loc["onboarding", "reason"]
 
 
-def test_nothing_after_the_dates_changes_the_exposures(company):
+def test_nothing_after_the_dates_changes_theexposures(company):
     log, day = company.log, pd.Timestamp("2025-01-01")
     index = CHURN.population(log, day)
     frames = {name: table.to_pandas() for name, table in log.table.items()}
@@ -242,18 +242,18 @@ def test_nothing_after_the_dates_changes_the_exposures(company):
         if len(frame)
     }
     past = cx.CustomerLog.from_frames(**early, observed_until=day.date())
-    whole, cut = _exposures(log, index, 90), _exposures(past, index, 90)
+    whole, cut = exposures(log, index, 90), exposures(past, index, 90)
     for name in ("contact", "answered", "unhappy"):
         pd.testing.assert_frame_equal(getattr(whole, name), getattr(cut, name))
-    assert np.array_equal(_covariates(log, index, 90), _covariates(past, index, 90))
+    assert np.array_equal(covariates(log, index, 90), covariates(past, index, 90))
 
 
 def test_shuffled_outcomes_have_no_influence(company):
     index = CHURN.population(company.log, "2025-01-01")
     left = CHURN.labels(company.log, index).fillna(0).to_numpy()
-    contact = _exposures(company.log, index, 90).contact
+    contact = exposures(company.log, index, 90).contact
     contact = contact.loc[:, contact.mean().between(0.1, 0.9)]
-    design = np.column_stack([contact, _covariates(company.log, index, 90)])
+    design = np.column_stack([contact, covariates(company.log, index, 90)])
     rng, everyone, hits = np.random.default_rng(0), np.arange(len(index)), []
     for _ in range(300):
         fit = least_squares(design, rng.permutation(left), everyone, level=0.95)

@@ -22,7 +22,7 @@ class Fit:
     ----------
     estimate, low, high : ndarray, shape (q,)
     own : ndarray, shape (q,)
-        Share of the column's sum of squares that the other columns do not explain.
+        Share of the column's variance that the other columns do not explain; 1 for a constant.
     """
 
     estimate: Floats
@@ -86,4 +86,6 @@ def least_squares(design: Floats, y: Floats, customers: Ints, *, level: float) -
     estimate = beta / scale
     # collinear columns have nothing of their own: a pseudo-inverse would not say so
     own = 1 / np.diag(np.linalg.inv(gram + _RIDGE * np.eye(q)))
+    alone = x.var(axis=0) * n
+    own = np.where(alone > _RIDGE, own / np.maximum(alone, _RIDGE), 1.0)
     return Fit(estimate, estimate - reach, estimate + reach, own)

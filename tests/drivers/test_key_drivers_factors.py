@@ -150,3 +150,24 @@ def test_one_attribute_has_no_map():
     X, y = quadrants()
     with pytest.raises(DataError, match="2 attributes or more"):
         cx.importance_performance(X[["wait"]], y, performance_cut=3, importance_cut=50)
+
+
+def test_the_french_retailer(shared_data):
+    answers = pd.read_parquet(shared_data / "nps_retail_fr.parquet")
+    attributes = ["satisfaction", "intention", "NbPassageKS"]
+    drivers = cx.key_drivers(answers[attributes], answers["nps"], customers=answers["id"])
+    complete = answers[[*attributes, "nps"]].dropna()
+    assert (drivers.n, drivers.n_left_out) == (len(complete), len(answers) - len(complete))
+    # the rate of visits explains next to nothing of the score, the other two questions most
+    assert drivers.table["attribute"].tolist() == ["intention", "satisfaction", "NbPassageKS"]
+    assert drivers.table["rank_high"].tolist() == [1, 2, 3]
+    assert drivers.table["lmg_share"].iloc[-1] < 2
+    design = np.column_stack([np.ones(len(complete)), complete[attributes]])
+    _, left, *_ = np.linalg.lstsq(design, complete["nps"], rcond=None)
+    total = ((complete["nps"] - complete["nps"].mean()) ** 2).sum()
+    assert drivers.table["lmg"].sum() == pytest.approx(1 - left[0] / total)
+    factor = cx.penalty_reward(
+        answers[["intention"]], answers["nps"], low_at_most=6, high_at_least=9
+    )
+    # who will not come back is lost by two points, who surely will adds one
+    assert factor["penalty"].iloc[0] < -1.5 < 1 < factor["reward"].iloc[0]

@@ -1,4 +1,4 @@
-"""Penalty–reward contrasts: which attributes only disappoint, which only delight."""
+"""Penalty–reward contrasts: which attributes rather disappoint, which rather delight."""
 
 from __future__ import annotations
 
@@ -74,8 +74,10 @@ def penalty_reward(
     -----
     One regression of the outcome on a "low" and a "high" dummy of every attribute. An attribute is
 
-    - ``basic`` if penalty and asymmetry are told from 0, both negative: it can only disappoint;
-    - ``excitement`` if reward and asymmetry are, both positive: its absence is forgiven;
+    - ``basic`` if penalty and asymmetry are told from 0, both negative: it disappoints more than
+      it delights;
+    - ``excitement`` if reward and asymmetry are, both positive: it delights more than its absence
+      disappoints;
     - ``performance`` if both the penalty (negative) and the reward (positive) are told from 0, but
       the asymmetry is not: it is shown to work at both ends, not that it does so equally;
     - ``undecided`` else: the data do not say, or the attribute does little.
@@ -83,7 +85,8 @@ def penalty_reward(
     Brandt (1987) reads the factor from which of the two is significant, Matzler and Sauerwein
     (2002) from which is larger; a difference of two estimates that is not tested is noise half of
     the time, so that here it must be told from 0 (Mikulić and Prebežac 2011 discuss both and other
-    ways). Intervals are estimate ± quantile × bootstrap standard error over customers. Contrasts
+    ways). Contrasts compare the levels as declared: where low lies further from the middle than
+    high does, that alone makes an attribute look basic. Intervals are estimate ± quantile × bootstrap standard error over customers. Contrasts
     are associations: low scores and dissatisfaction may share a cause.
 
     References

@@ -7,6 +7,7 @@ from scipy import stats
 from truth_repeat import at_least, at_most, covers, rejects, repeat
 
 import cxpredict as cx
+from cxpredict.data.simulated.frames import simulate_frames
 from cxpredict.drivers.survey.decomposition import lmg, relative_weights
 from cxpredict.drivers.survey.touchpoint_influence import influence
 from cxpredict.errors import DataError
@@ -183,6 +184,23 @@ def touchpoints(seed, n, effect):
     return hits
 
 
+def company(seed, n):
+    """Check the company: visits of three touchpoints do nothing, failures while in use do."""
+    frames, _ = simulate_frames(n, seed=seed)
+    engine = ibis.duckdb.connect(threads=1)
+    tables = {name: engine.create_table(name, frame) for name, frame in frames.items()}
+    log = cx.CustomerLog.from_tables(observed_until=pd.Timestamp("2026-01-01").date(), **tables)
+    days = ["2024-07-01", "2025-01-01", "2025-07-01"]
+    found = influence(log, CHURN, days, exposure_days=90, level=0.95)
+    null = found.loc[["awareness", "consideration", "decision"]]
+    known = null[null["contact_churn_points"].notna()]
+    hits = [
+        (known[f"contact_{outcome}_low"] <= 0) & (known[f"contact_{outcome}_high"] >= 0)
+        for outcome in ("churn_points", "spend")
+    ]
+    return *hits, found.loc["use", "contact_churn_points_low"] > 0
+
+
 def bars(repetitions):
     cheap, dear = max(repetitions, 2000), max(repetitions, 200)
     for n in (200, 1000):
@@ -215,3 +233,7 @@ def bars(repetitions):
         for column in hits[0]:
             what = column.replace("_", " on ", 1).replace("_", " ")
             yield covers(f"touchpoints, {world}: {what}", np.array([hit[column] for hit in hits]))
+    churn, spend, use = zip(*repeat(company, 200, n=1500), strict=True)
+    yield covers("touchpoints that do nothing in the company, churn", np.concatenate(churn))
+    yield covers("touchpoints that do nothing in the company, spend", np.concatenate(spend))
+    yield at_least("failures in use found to go with churn", np.mean(use), 0.95)

@@ -86,8 +86,10 @@ def penalty_reward(
     (2002) from which is larger; a difference of two estimates that is not tested is noise half of
     the time, so that here it must be told from 0 (Mikulić and Prebežac 2011 discuss both and other
     ways). Contrasts compare the levels as declared: where low lies further from the middle than
-    high does, that alone makes an attribute look basic. Intervals are estimate ± quantile × bootstrap standard error over customers. Contrasts
-    are associations: low scores and dissatisfaction may share a cause.
+    high does, that alone makes an attribute look basic.
+
+    Intervals are estimate ± quantile × bootstrap standard error over customers. Contrasts are
+    associations: low scores and dissatisfaction may share a cause.
 
     References
     ----------

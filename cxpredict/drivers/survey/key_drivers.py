@@ -172,43 +172,47 @@ def key_drivers(
             "Rank by 'relative_weight', or leave attributes out."
         )
     sample, draws, null = drawn_correlations(answers, random_state)
-    beta, vif = betas(sample)
-    r = sample[:-1, -1]
-    table = pd.DataFrame(
-        {
-            "attribute": pd.Series(answers.attributes, dtype="str"),
-            "n": answers.n_answers,
-            "mean": np.average(answers.x, axis=0, weights=answers.weight),
-            "correlation": r,
-            "beta": beta,
-            "vif": vif,
-            "sign_flip": beta * r < 0,
-        }
-    )
-    measured = {"relative_weight": (relative_weights(sample), relative_weights(draws))}
+    weights_of = {"relative_weight": (relative_weights(sample), relative_weights(draws))}
     nothing = np.full(p, np.nan), np.full((len(draws), p), np.nan)
-    measured["lmg"] = (lmg(sample), lmg(draws)) if p <= MOST_EXACT else nothing
+    weights_of["lmg"] = (lmg(sample), lmg(draws)) if p <= MOST_EXACT else nothing
     tails = [(1 - level) / 2, (1 + level) / 2]
-    for name, (value, drawn) in measured.items():
+    table = _described(answers, sample)
+    for name, (value, drawn) in weights_of.items():
         low, high = np.quantile(drawn, tails, axis=0)
         columns = (value, low, high, 100 * value / value.sum())
         for suffix, column in zip(("", "_low", "_high", "_share"), columns, strict=True):
             table[name + suffix] = column
-    table["p_value"] = _p_values(sample, null, measured["relative_weight"][0])
-    value, drawn = measured[rank_by]
+    weight, drawn_weight = weights_of["relative_weight"]
+    table["p_value"] = _p_values(sample, null, weight)
+    value, drawn = weights_of[rank_by]
     table["rank"] = np.argsort(np.argsort(-value, kind="stable"), kind="stable") + 1
     table["rank_low"], table["rank_high"] = _rank_interval(value, drawn, level)
-    explained = measured["relative_weight"][1].sum(axis=1)
-    low, high = np.quantile(explained, tails)
+    low, high = np.quantile(drawn_weight.sum(axis=1), tails)
     return KeyDrivers(
         table.sort_values("rank", kind="stable", ignore_index=True),
-        (float(measured["relative_weight"][0].sum()), float(low), float(high)),
+        (float(weight.sum()), float(low), float(high)),
         len(answers.y),
         answers.n_customers,
         answers.n_left_out,
         answers.left_out_difference,
         rank_by,
         level,
+    )
+
+
+def _described(answers: Answers, sample: Floats) -> pd.DataFrame:
+    beta, vif = betas(sample)
+    correlation = sample[:-1, -1]
+    return pd.DataFrame(
+        {
+            "attribute": pd.Series(answers.attributes, dtype="str"),
+            "n": answers.n_answers,
+            "mean": np.average(answers.x, axis=0, weights=answers.weight),
+            "correlation": correlation,
+            "beta": beta,
+            "vif": vif,
+            "sign_flip": beta * correlation < 0,
+        }
     )
 
 

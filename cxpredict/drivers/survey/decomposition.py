@@ -60,10 +60,10 @@ def relative_weights(correlation: Floats) -> Floats:
     """
     values, vectors = np.linalg.eigh(correlation[..., :-1, :-1])
     root = np.sqrt(np.maximum(values, _LEAST))
-    turned = np.einsum("...ji,...j->...i", vectors, correlation[..., :-1, -1])
-    beta = np.einsum("...ij,...j->...i", vectors, turned / root)
-    link = np.einsum("...ij,...j,...kj->...ik", vectors, root, vectors)
-    weights: Floats = np.einsum("...ij,...j->...i", link**2, beta**2)
+    back = np.swapaxes(vectors, -1, -2)
+    beta = vectors @ (back @ correlation[..., :-1, -1:] / root[..., None])
+    link = vectors * root[..., None, :] @ back
+    weights: Floats = (link**2 @ beta**2)[..., 0]
     return weights
 
 

@@ -50,6 +50,7 @@ _HOMES = {
         "compare_policies",
         "cost_scorer",
         "cost_threshold",
+        "decision_cost",
         "expected_gain",
         "expected_maximum_profit",
         "gain_interval",

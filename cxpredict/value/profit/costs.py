@@ -10,7 +10,7 @@ import pandas as pd
 from cxpredict.errors import DataError
 from cxpredict.models.resampling import bootstrap_counts, customer_groups
 from cxpredict.value.checks import Floats, in_range, labelled
-from cxpredict.value.profit.terms import check_level, read_terms
+from cxpredict.value.profit.terms import check_draws, check_level, read_terms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,7 +257,7 @@ def compare_policies(
         Costs of the decisions.
     level : float in (0, 1)
         Confidence level of the intervals.
-    n_bootstrap : int
+    n_bootstrap : int ≥ 2
         Number of bootstrap samples of customers.
     random_state : int
         Seed of the bootstrap.
@@ -295,6 +295,7 @@ def compare_policies(
         raise DataError(f"y: expected one outcome per customer, got shape {left.shape}.")
     if {"nobody", "everybody"} & set(policies):
         raise DataError("policies: nobody and everybody are added; name yours differently.")
+    check_draws(n_bootstrap)
     n = len(left)
     decisions: dict[str, Any] = {"nobody": np.zeros(n), "everybody": np.ones(n), **policies}
     cost = np.array([decision_cost(y, decision, costs) for decision in decisions.values()])

@@ -11,7 +11,7 @@ from cxpredict.models.resampling import Ints, bootstrap_counts, customer_groups,
 from cxpredict.value.checks import Floats
 from cxpredict.value.profit.acceptance import Beta, one_acceptance
 from cxpredict.value.profit.ranking import Lines, Ranking
-from cxpredict.value.profit.terms import check_level
+from cxpredict.value.profit.terms import check_draws, check_level
 
 _POINTS = 200
 _FOLDS = 5
@@ -121,8 +121,7 @@ def profit_curve(
     """
     gamma = one_acceptance(acceptance)
     check_level(level)
-    if n_bootstrap < 2:
-        raise DataError(f"n_bootstrap: expected 2 or more, for example 300; got {n_bootstrap!r}.")
+    check_draws(n_bootstrap)
     ranking = Ranking.read(y, p, value, incentive, contact_cost, stayer_acceptance)
     lines = ranking.lines()
     customers = customer_groups(y, p, n_rows=len(ranking.place))
@@ -217,10 +216,9 @@ def _held_out(ranking: Ranking, gamma: float, customers: Ints, rng: np.random.Ge
 def _shown(lines: Lines, best: int) -> Ints:
     """Positions on the curve at about equal steps of the share, with both ends and the best."""
     steps = np.linspace(0.0, 1.0, _POINTS)
-    near = np.searchsorted(lines.share, steps - 1e-12)
-    return np.unique(np.concatenate([near, [0, best, len(lines.share) - 1]])).clip(
-        0, len(lines.share) - 1
-    )
+    last = len(lines.share) - 1
+    near = np.searchsorted(lines.share, steps - 1e-12).clip(0, last)
+    return np.unique(np.concatenate([near, [0, best, last]]))
 
 
 def _ends(drawn: Floats, tails: list[float]) -> tuple[float, float]:

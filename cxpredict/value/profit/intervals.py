@@ -181,8 +181,8 @@ class _Terms:
     f: Floats
     psi: Floats
     acceptance: Any
-    p_interval: Floats
-    v_interval: Floats
+    p_interval: Floats | None
+    v_interval: Floats | None
     level: float
 
     @property
@@ -215,23 +215,24 @@ class _Terms:
     def totals(self) -> tuple[Floats, Floats, Floats]:
         """Draw expected totals, the variance of outcomes around each, and normal chance."""
         shocks, gamma = self._draws()
-        parts = [
-            (
-                self.gain(shocks[rows], gamma[rows]).sum(axis=1),
-                self._variance(shocks[rows], gamma[rows]),
-            )
-            for rows in _blocks(len(self.p))
-        ]
+        parts = [self._sums(shocks[rows], gamma[rows]) for rows in self._blocks()]
         total, variance = (np.concatenate(part) for part in zip(*parts, strict=True))
         return total, variance, shocks[:, 2]
 
-    def _variance(self, shocks: Floats, gamma: Floats) -> Floats:
+    def _sums(self, shocks: Floats, gamma: Floats) -> tuple[Floats, Floats]:
         p, v = self._off(shocks)
-        kept, given = p * gamma[:, None], (1 - p) * self.psi
-        mean = kept * (v - self.d) - given * self.d
-        square = kept * (v - self.d) ** 2 + given * self.d**2
-        spread: Floats = np.maximum(square - mean**2, 0.0).sum(axis=1)
-        return spread
+        leaver, stayer = p * (v - self.d), (1 - p) * self.psi * self.d
+        total = gamma * leaver.sum(axis=1) - stayer.sum(axis=1) - self.f.sum()
+        squares = gamma * (leaver * (v - self.d)).sum(axis=1) + (stayer * self.d).sum(axis=1)
+        means = gamma**2 * (leaver**2).sum(axis=1) - 2 * gamma * (leaver * stayer).sum(axis=1)
+        variance = squares - means - (stayer**2).sum(axis=1)
+        return total, np.maximum(variance, 0.0)
+
+    def _blocks(self) -> Iterator[slice]:
+        known = self.p_interval is None and self.v_interval is None
+        size = _DRAWS if known else max(1, _CELLS_PER_BLOCK // max(1, len(self.p)))
+        for start in range(0, _DRAWS, size):
+            yield slice(start, start + size)
 
     def _off(self, shocks: Floats) -> tuple[Floats, Floats]:
         """Probabilities and values as far off as the shocks say, in units of half an interval."""
@@ -251,8 +252,8 @@ class _Terms:
         return _Terms(
             **own,
             acceptance=self.acceptance,
-            p_interval=self.p_interval[rows],
-            v_interval=self.v_interval[rows],
+            p_interval=None if self.p_interval is None else self.p_interval[rows],
+            v_interval=None if self.v_interval is None else self.v_interval[rows],
             level=self.level,
         )
 
@@ -290,16 +291,16 @@ def _read(
 
 def _interval(
     name: str, given: Any, middle: Floats, least: float = -np.inf, most: float = np.inf
-) -> Floats:
+) -> Floats | None:
     if given is None:
-        return np.column_stack([middle, middle])
+        return None
     ends = in_range(name, given, least, most)
     if ends.shape != (len(middle), 2):
         raise DataError(
             f"{name}: expected low and high of each of {len(middle)} customers, got shape "
             f"{ends.shape}."
         )
-    outside = (ends[:, 0] > middle + 1e-12) | (ends[:, 1] < middle - 1e-12)
+    outside = (ends[:, 0] > middle + 1e-9) | (ends[:, 1] < middle - 1e-9)
     if outside.any():
         raise DataError(
             f"{name}: {int(outside.sum())} of {len(middle)} intervals do not hold their estimate, "
@@ -309,17 +310,13 @@ def _interval(
     return ends
 
 
-def _moved(middle: Floats, ends: Floats, by: Floats) -> Floats:
+def _moved(middle: Floats, ends: Floats | None, by: Floats) -> Floats:
+    if ends is None:
+        return middle[None, :]
     moved: Floats = middle + np.where(
         by < 0, by * (middle - ends[:, 0]), by * (ends[:, 1] - middle)
     )
     return moved
-
-
-def _blocks(customers: int) -> Iterator[slice]:
-    size = max(1, _CELLS_PER_BLOCK // max(1, customers))
-    for start in range(0, _DRAWS, size):
-        yield slice(start, start + size)
 
 
 def _tails(level: float) -> list[float]:

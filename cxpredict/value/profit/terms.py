@@ -38,3 +38,10 @@ def check_level(level: float) -> float:
     if not isinstance(level, float) or not 0 < level < 1:
         raise DataError(f"level: expected a number between 0 and 1 such as 0.95, got {level!r}.")
     return level
+
+
+def check_draws(n_bootstrap: int) -> None:
+    """Refuse what is no number of bootstrap samples."""
+    whole = isinstance(n_bootstrap, int) and not isinstance(n_bootstrap, bool)
+    if not whole or n_bootstrap < 2:
+        raise DataError(f"n_bootstrap: expected 2 or more, for example 300; got {n_bootstrap!r}.")

@@ -81,7 +81,7 @@ def fixtures():
 
 
 def empulse_gaps(problems):
-    """Compare every measure that empulse defines alike; it has one value for all customers."""
+    """Compare every measure that empulse defines alike."""
     from empulse import metrics
 
     gaps = pd.DataFrame([_empulse_gap(metrics, seed) for seed in range(problems)])
@@ -112,6 +112,10 @@ def _empulse_gap(metrics, seed):
     contacted = p > cx.cost_threshold(own)
     best = cx.maximum_profit(y, p, **ours, acceptance=mean)
     expected = cx.expected_maximum_profit(y, p, **ours, acceptance=acceptance)
+    own_value, part = rng.gamma(4, 50, n), rng.uniform(0, 0.2)
+    best_own = cx.maximum_profit(
+        y, p, value=own_value, incentive=part * own_value, contact_cost=f, acceptance=mean
+    )
     pairs = {
         "MPC": (best.profit, metrics.mpc_score(y, p, accept_rate=mean, **theirs)),
         "EMPC": (
@@ -122,6 +126,18 @@ def _empulse_gap(metrics, seed):
             expected.fraction,
             metrics.empc_score.optimal_rate(
                 y, p, alpha=acceptance.alpha, beta=acceptance.beta, **theirs
+            ),
+        ),
+        "maximum profit with own values (EMPB)": (
+            best_own.profit,
+            metrics.empb_score(
+                y,
+                p,
+                clv=own_value,
+                incentive_fraction=part,
+                contact_cost=f,
+                alpha=acceptance.alpha,
+                beta=acceptance.beta,
             ),
         ),
         "cost by own costs": (

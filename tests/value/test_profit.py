@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_log import PLAIN
 from scipy import stats
 
 from cxpredict.errors import DataError
@@ -86,7 +87,7 @@ def _problem(seed, n):
 
 
 @given(st.integers(0, 10_000), st.integers(2, 60), st.floats(0, 1))
-@settings(max_examples=60)
+@settings(PLAIN, max_examples=60)
 def test_maximum_profit_is_the_best_threshold(seed, n, acceptance):
     y, p = _problem(seed, n)
     best = maximum_profit(y, p, **MONEY, acceptance=acceptance)
@@ -100,20 +101,20 @@ def test_maximum_profit_is_the_best_threshold(seed, n, acceptance):
 
 
 @given(st.integers(0, 10_000), st.integers(2, 60), st.floats(1, 20), st.floats(1, 20))
-@settings(max_examples=25)
+@settings(PLAIN, max_examples=25)
 def test_expected_maximum_profit_is_the_mean_over_acceptance(seed, n, alpha, beta):
     y, p = _problem(seed, n)
     best = expected_maximum_profit(y, p, **MONEY, acceptance=Beta(alpha, beta))
-    # Midpoints of 400 equally likely slices of the Beta distribution
-    slices = stats.beta.ppf((np.arange(400) + 0.5) / 400, alpha, beta)
+    # Midpoints of 100 equally likely slices of the Beta distribution
+    slices = stats.beta.ppf((np.arange(100) + 0.5) / 100, alpha, beta)
     brute = [maximum_profit(y, p, **MONEY, acceptance=g).profit for g in slices]
-    assert best.profit == pytest.approx(np.mean(brute), rel=2e-3, abs=0.02)
+    assert best.profit == pytest.approx(np.mean(brute), rel=8e-3, abs=0.02)
     point = maximum_profit(y, p, **MONEY, acceptance=alpha / (alpha + beta)).profit
     assert best.profit >= point - 1e-9  # choosing with knowledge of acceptance is worth more
 
 
 @given(st.integers(0, 10_000), st.integers(2, 40))
-@settings(max_examples=30)
+@settings(PLAIN, max_examples=30)
 def test_only_the_order_of_scores_matters(seed, n):
     y, p = _problem(seed, n)
     a = expected_maximum_profit(y, p, **MONEY, acceptance=Beta(6, 14))
@@ -197,7 +198,7 @@ def test_break_even_interval_of_customers_who_never_pay():
 
 
 @given(st.integers(0, 10_000), st.integers(2, 50))
-@settings(max_examples=40)
+@settings(PLAIN, max_examples=40)
 def test_equal_values_of_their_own_are_the_classical_measures(seed, n):
     y, p = _problem(seed, n)
     own = {name: np.full(n, amount) for name, amount in MONEY.items()}
@@ -225,19 +226,22 @@ def _own_money(seed, n):
 
 
 @given(st.integers(0, 10_000), st.integers(3, 60))
-@settings(max_examples=40)
+@settings(PLAIN, max_examples=40)
 def test_own_values_maximum_and_its_expectation_by_brute_force(seed, n):
     y, p = _problem(seed, n)
     money = _own_money(seed, n)
     money["value"][0] = 200.0
 
+    contacted = p >= np.array([np.inf, *np.unique(p)])[:, None]
+    none, all_ = (expected_gain(y.astype(float), **money, acceptance=g) for g in (0.0, 1.0))
+
     def best(acceptance):
-        each = expected_gain(y.astype(float), **money, acceptance=acceptance)
-        return max(0.0, *(each[p >= threshold].sum() / n for threshold in np.unique(p)))
+        each = none + np.multiply.outer(acceptance, all_ - none)
+        return (each @ contacted.T / n).max(axis=-1)
 
     assert maximum_profit(y, p, **money, acceptance=0.3).profit == pytest.approx(best(0.3))
     # Beta(1, 1): the mean over evenly spaced acceptances, whose error falls with their square
-    grid = np.mean([best(g) for g in (np.arange(300) + 0.5) / 300])
+    grid = best((np.arange(300) + 0.5) / 300).mean()
     exact = expected_maximum_profit(y, p, **money, acceptance=Beta(1, 1))
     assert exact.profit == pytest.approx(grid, abs=2e-3)
     assert 0 <= exact.fraction <= 1 + 1e-9
@@ -254,7 +258,7 @@ def test_own_values_by_hand_where_a_mean_would_mislead():
 
 @pytest.mark.parametrize("seed", range(12))
 def test_equal_to_empulse(seed):
-    from empulse.metrics import empc_score, mpc_score
+    from empulse.metrics import empb_score, empc_score, mpc_score
 
     rng = np.random.default_rng(seed)
     n = int(rng.integers(5, 200))
@@ -269,6 +273,13 @@ def test_equal_to_empulse(seed):
     )
     assert expected_maximum_profit(y, p, **ours, acceptance=Beta(alpha, beta)).profit == (
         pytest.approx(empc_score(y, p, alpha=alpha, beta=beta, **theirs), abs=1e-6)
+    )
+    # Values of their own, and incentives that are a fraction of them
+    own, part = rng.gamma(4, 50, n), rng.uniform(0, 0.2)
+    best = maximum_profit(y, p, value=own, incentive=part * own, contact_cost=f, acceptance=mean)
+    theirs = {"clv": own, "incentive_fraction": part, "contact_cost": f}
+    assert best.profit == pytest.approx(
+        empb_score(y, p, alpha=alpha, beta=beta, **theirs), abs=1e-6
     )
 
 

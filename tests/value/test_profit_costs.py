@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_log import PLAIN
 
 from cxpredict.errors import DataError
 from cxpredict.value.profit import (
@@ -46,7 +47,7 @@ def _matrix(rng, n):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=30)
+@settings(PLAIN, max_examples=30)
 def test_no_decision_is_expected_to_cost_less_than_that_of_the_threshold(seed):
     rng = np.random.default_rng(seed)
     costs, p = _matrix(rng, 20), rng.random(20)
@@ -56,7 +57,7 @@ def test_no_decision_is_expected_to_cost_less_than_that_of_the_threshold(seed):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=30)
+@settings(PLAIN, max_examples=30)
 def test_an_offer_and_its_costs_agree(seed):
     rng = np.random.default_rng(seed)
     terms = {

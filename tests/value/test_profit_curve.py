@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_log import PLAIN
 from sklearn import config_context
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -53,7 +54,7 @@ def _customers(seed, n=400):
 
 
 @given(st.integers(0, 10_000), st.sampled_from([0.3, Beta(6, 14)]))
-@settings(max_examples=10, deadline=None)
+@settings(PLAIN, max_examples=10)
 def test_the_top_of_the_curve_is_the_maximum_profit(seed, acceptance):
     y, score, value = _customers(seed)
     curve = profit_curve(y, score, value=value, **MONEY, acceptance=acceptance, n_bootstrap=20)

@@ -14,7 +14,7 @@ from cxpredict.value.profit.acceptance import Beta, one_acceptance
 from cxpredict.value.profit.terms import check_level, read_terms
 
 _DRAWS = 4096
-_CELLS_PER_BLOCK = 2_000_000
+_CELLS_PER_BLOCK = 200_000
 
 
 def gain_interval(

@@ -70,15 +70,20 @@ def maximum_profit(
     -----
     max over T of Σ_{pᵢ ≥ T} [yᵢ(γ(CLVᵢ − dᵢ) − fᵢ) − (1 − yᵢ)(ψᵢdᵢ + fᵢ)] / n. With the same
     money for all and ψ = 1 this is the MPC of the source, CLV·(γ(1 − δ) − φ)·π₀F₀(T) −
-    CLV·(δ + φ)·π₁F₁(T) with δ = d/CLV, φ = f/CLV and 0 the churners (1 here and in empulse). In
-    empulse, values that differ by customer are replaced by their mean; here a leaver counts with
-    his own. The threshold is chosen on these very customers, so that the figure is optimistic as
-    a forecast (`profit_curve` tells by how much); customers with tied scores are contacted
+    CLV·(δ + φ)·π₁F₁(T) with δ = d/CLV, φ = f/CLV and 0 the churners (1 here and in empulse).
+    empulse's ``mpc_score`` and ``empc_score`` replace values that differ by customer by their
+    mean; here each counts with his own, as in its ``empb_score``, which equals this measure with
+    incentives that are a fraction of the values (Janssens et al. 2022).
+
+    The threshold is chosen on these very customers, so that the figure is optimistic as a
+    forecast (`profit_curve` tells by how much). Customers with tied scores are contacted
     together; of equal profits the smallest campaign is taken.
 
     References
     ----------
-    Verbraken, Verbeke and Baesens (2013), as in `expected_gain`.
+    Verbraken, Verbeke and Baesens (2013), as in `expected_gain`. Janssens, B., Bogaert, M.,
+    Bagué, A. and Van den Poel, D. (2022). B2Boost: instance-dependent profit-driven modelling of
+    B2B churn. Annals of Operations Research.
 
     Examples
     --------

@@ -3,11 +3,9 @@
 from cxpredict.value.profit.acceptance import Beta
 from cxpredict.value.profit.costs import (
     CostMatrix,
-    compare_policies,
     cost_threshold,
     decision_cost,
     offer_costs,
-    savings,
 )
 from cxpredict.value.profit.curve import ProfitCurve, profit_curve
 from cxpredict.value.profit.gain import (
@@ -18,6 +16,7 @@ from cxpredict.value.profit.gain import (
 )
 from cxpredict.value.profit.intervals import campaign_gain, gain_interval
 from cxpredict.value.profit.maximum import MaximumProfit, expected_maximum_profit, maximum_profit
+from cxpredict.value.profit.policies import compare_policies, savings
 from cxpredict.value.profit.scorers import cost_scorer, profit_scorer
 
 __all__ = [

@@ -11,7 +11,7 @@ from cxpredict.models.resampling import Ints, bootstrap_counts, customer_groups,
 from cxpredict.value.checks import Floats
 from cxpredict.value.profit.acceptance import Beta, one_acceptance
 from cxpredict.value.profit.ranking import Lines, Ranking
-from cxpredict.value.profit.terms import check_draws, check_level
+from cxpredict.value.profit.terms import check_draws, check_level, tails
 
 _POINTS = 200
 _FOLDS = 5
@@ -133,8 +133,7 @@ def profit_curve(
     paid = _held_out(ranking, gamma, customers, rng)
     shown = _shown(lines, best)
     draws = _bootstrap(ranking, acceptance, customers, n_bootstrap, rng, (shown, best, paid))
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    low, high = np.quantile(draws.curve, tails, axis=0)
+    low, high = np.quantile(draws.curve, tails(level), axis=0)
     table = pd.DataFrame(
         {
             "customers": np.rint(lines.share * len(ranking.place)).astype(int)[shown],
@@ -154,7 +153,7 @@ def profit_curve(
     ]
     return ProfitCurve(
         table,
-        pd.DataFrame([(name, estimate, *_ends(drawn, tails)) for name, estimate, drawn in rows],
+        pd.DataFrame([(name, estimate, *_ends(drawn, level)) for name, estimate, drawn in rows],
                      columns=["measure", "estimate", "low", "high"]),
         level,
     )  # fmt: skip
@@ -222,7 +221,8 @@ def _shown(lines: Lines, best: int) -> Ints:
     return np.unique(np.concatenate([near, [0, best, last]]))
 
 
-def _ends(drawn: Floats, tails: list[float]) -> tuple[float, float]:
+def _ends(drawn: Floats, level: float) -> tuple[float, float]:
     """Quantiles that are draws themselves: thresholds can be infinite."""
-    low = np.quantile(drawn, tails[0], method="lower")
-    return float(low), float(np.quantile(drawn, tails[1], method="higher"))
+    first, last = tails(level)
+    low = np.quantile(drawn, first, method="lower")
+    return float(low), float(np.quantile(drawn, last, method="higher"))

@@ -1,20 +1,12 @@
 """How surely the gain of contacting is known: for each customer, and for a campaign."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from cxpredict.errors import DataError
-from cxpredict.value.checks import Floats, common_index, in_range
-from cxpredict.value.profit.acceptance import Beta, one_acceptance
-from cxpredict.value.profit.terms import check_level, read_terms
-
-_DRAWS = 4096
-_CELLS_PER_BLOCK = 200_000
+from cxpredict.value.profit.terms import tails
+from cxpredict.value.profit.uncertain import read_uncertain
 
 
 def gain_interval(
@@ -69,6 +61,7 @@ def gain_interval(
 
     Examples
     --------
+    >>> from cxpredict.value.profit import Beta
     >>> gain_interval(
     ...     [0.5, 0.1], value=200.0, incentive=10.0, contact_cost=1.0, acceptance=Beta(6, 14)
     ... ).round(2)
@@ -76,16 +69,13 @@ def gain_interval(
     0           22.5  5.95  42.64                  1.00
     1           -4.3 -7.61  -0.27                  0.02
     """
-    index, terms = _read(
+    index, terms = read_uncertain(
         churn_probability, value, incentive, contact_cost, acceptance, stayer_acceptance,
         probability_interval, value_interval, level,
     )  # fmt: skip
-    if probability_interval is None and value_interval is None:
-        low, high, positive = terms.exact(level)
-    else:
-        low, high, positive = terms.simulated(level)
+    low, high, positive = terms.ends()
     table = {
-        "expected_gain": terms.gain(np.zeros((1, 3)), np.array([terms.acceptance_mean]))[0],
+        "expected_gain": terms.at_estimates(),
         "low": low,
         "high": high,
         "probability_positive": positive,
@@ -146,6 +136,7 @@ def campaign_gain(
 
     Examples
     --------
+    >>> from cxpredict.value.profit import Beta
     >>> campaign_gain(
     ...     [0.5] * 1000, value=200.0, incentive=10.0, contact_cost=1.0, acceptance=Beta(6, 14)
     ... ).round(-2)[["estimate", "low", "high"]]
@@ -153,171 +144,19 @@ def campaign_gain(
     expected   22500.0  6000.0  42600.0
     realised   22500.0  5500.0  43200.0
     """
-    _, terms = _read(
+    _, terms = read_uncertain(
         churn_probability, value, incentive, contact_cost, acceptance, stayer_acceptance,
         probability_interval, value_interval, level,
     )  # fmt: skip
-    estimate = terms.gain(np.zeros((1, 3)), np.array([terms.acceptance_mean])).sum()
+    estimate = float(terms.at_estimates().sum())
     total, variance, chance = terms.totals()
     realised = total + np.sqrt(variance) * chance
     rows = [
         {
-            "estimate": float(estimate),
-            **dict(zip(("low", "high"), np.quantile(drawn, _tails(level)), strict=True)),
+            "estimate": estimate,
+            **dict(zip(("low", "high"), np.quantile(drawn, tails(level)), strict=True)),
             "probability_positive": float((drawn > 0).mean()),
         }
         for drawn in (total, realised)
     ]
     return pd.DataFrame(rows, index=["expected", "realised"])
-
-
-@dataclass(frozen=True)
-class _Terms:
-    """Terms of every customer, and how far off they may be."""
-
-    p: Floats
-    v: Floats
-    d: Floats
-    f: Floats
-    psi: Floats
-    acceptance: Any
-    p_interval: Floats | None
-    v_interval: Floats | None
-    level: float
-
-    @property
-    def acceptance_mean(self) -> float:
-        return one_acceptance(self.acceptance)
-
-    def gain(self, shocks: Floats, gamma: Floats) -> Floats:
-        """Compute expected gains, draws × customers."""
-        p, v = self._off(shocks)
-        gained: Floats = p * gamma[:, None] * (v - self.d) - (1 - p) * self.psi * self.d - self.f
-        return gained
-
-    def exact(self, level: float) -> tuple[Floats, Floats, Floats]:
-        ends = self.gain(np.zeros((2, 3)), np.array(self.acceptance.interval(level)))
-        slope, fixed = self.p * (self.v - self.d), (1 - self.p) * self.psi * self.d + self.f
-        rises = slope > 0
-        least = np.where(rises, fixed / np.where(rises, slope, 1.0), np.inf)
-        return ends.min(axis=0), ends.max(axis=0), self.acceptance.above(least)
-
-    def simulated(self, level: float) -> tuple[Floats, Floats, Floats]:
-        shocks, gamma = self._draws()
-        size = max(1, _CELLS_PER_BLOCK // _DRAWS)
-        parts = []
-        for start in range(0, len(self.p), size):
-            gains = self._rows(slice(start, start + size)).gain(shocks, gamma)
-            parts.append([*np.quantile(gains, _tails(level), axis=0), (gains > 0).mean(axis=0)])
-        low, high, positive = np.concatenate(parts, axis=1) if parts else np.empty((3, 0))
-        return low, high, positive
-
-    def totals(self) -> tuple[Floats, Floats, Floats]:
-        """Draw expected totals, the variance of outcomes around each, and normal chance."""
-        shocks, gamma = self._draws()
-        parts = [self._sums(shocks[rows], gamma[rows]) for rows in self._blocks()]
-        total, variance = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return total, variance, shocks[:, 2]
-
-    def _sums(self, shocks: Floats, gamma: Floats) -> tuple[Floats, Floats]:
-        p, v = self._off(shocks)
-        leaver, stayer = p * (v - self.d), (1 - p) * self.psi * self.d
-        total = gamma * leaver.sum(axis=1) - stayer.sum(axis=1) - self.f.sum()
-        squares = gamma * (leaver * (v - self.d)).sum(axis=1) + (stayer * self.d).sum(axis=1)
-        means = gamma**2 * (leaver**2).sum(axis=1) - 2 * gamma * (leaver * stayer).sum(axis=1)
-        variance = squares - means - (stayer**2).sum(axis=1)
-        return total, np.maximum(variance, 0.0)
-
-    def _blocks(self) -> Iterator[slice]:
-        known = self.p_interval is None and self.v_interval is None
-        size = _DRAWS if known else max(1, _CELLS_PER_BLOCK // max(1, len(self.p)))
-        for start in range(0, _DRAWS, size):
-            yield slice(start, start + size)
-
-    def _off(self, shocks: Floats) -> tuple[Floats, Floats]:
-        """Probabilities and values as far off as the shocks say, in units of half an interval."""
-        unit = float(stats.norm.ppf((1 + self.level) / 2))
-        p = _moved(self.p, self.p_interval, shocks[:, :1] / unit)
-        return np.clip(p, 0.0, 1.0), _moved(self.v, self.v_interval, shocks[:, 1:2] / unit)
-
-    def _draws(self) -> tuple[Floats, Floats]:
-        uniform = stats.qmc.Sobol(4, rng=0).random(_DRAWS)
-        shocks = stats.norm.ppf(uniform[:, 1:])
-        if isinstance(self.acceptance, Beta):
-            return shocks, self.acceptance.quantile(uniform[:, 0])
-        return shocks, np.full(_DRAWS, self.acceptance_mean)
-
-    def _rows(self, rows: slice) -> "_Terms":
-        own = {name: getattr(self, name)[rows] for name in ("p", "v", "d", "f", "psi")}
-        return _Terms(
-            **own,
-            acceptance=self.acceptance,
-            p_interval=None if self.p_interval is None else self.p_interval[rows],
-            v_interval=None if self.v_interval is None else self.v_interval[rows],
-            level=self.level,
-        )
-
-
-def _read(
-    p: Any, value: Any, incentive: Any, contact_cost: Any, acceptance: Any, stayers: Any,
-    p_interval: Any, v_interval: Any, level: float,
-) -> tuple[Any, _Terms]:  # fmt: skip
-    one_acceptance(acceptance)
-    if not isinstance(acceptance, Beta) and p_interval is None and v_interval is None:
-        raise DataError(
-            "acceptance: expected a distribution such as Beta(6, 14), or an interval of the "
-            "probabilities or values. With everything known use expected_gain."
-        )
-    _, arrays = read_terms(
-        churn_probability=p,
-        value=value,
-        incentive=incentive,
-        contact_cost=contact_cost,
-        stayer_acceptance=stayers,
-    )
-    given = {"churn_probability": p, "value": value, "incentive": incentive,
-             "contact_cost": contact_cost, "stayer_acceptance": stayers,
-             "probability_interval": p_interval, "value_interval": v_interval}  # fmt: skip
-    index = common_index(**given)
-    shape = np.broadcast_shapes(*(array.shape for array in arrays)) or (1,)
-    chance, v, d, f, psi = (np.broadcast_to(array, shape) for array in arrays)
-    return index, _Terms(
-        chance, v, d, f, psi, acceptance,
-        _interval("probability_interval", p_interval, chance, 0.0, 1.0),
-        _interval("value_interval", v_interval, v),
-        check_level(level),
-    )  # fmt: skip
-
-
-def _interval(
-    name: str, given: Any, middle: Floats, least: float = -np.inf, most: float = np.inf
-) -> Floats | None:
-    if given is None:
-        return None
-    ends = in_range(name, given, least, most)
-    if ends.shape != (len(middle), 2):
-        raise DataError(
-            f"{name}: expected low and high of each of {len(middle)} customers, got shape "
-            f"{ends.shape}."
-        )
-    outside = (ends[:, 0] > middle + 1e-9) | (ends[:, 1] < middle - 1e-9)
-    if outside.any():
-        raise DataError(
-            f"{name}: {int(outside.sum())} of {len(middle)} intervals do not hold their estimate, "
-            f"first at row {int(np.flatnonzero(outside)[0])}. Give low and high of the same "
-            "customers, in the same order."
-        )
-    return ends
-
-
-def _moved(middle: Floats, ends: Floats | None, by: Floats) -> Floats:
-    if ends is None:
-        return middle[None, :]
-    moved: Floats = middle + np.where(
-        by < 0, by * (middle - ends[:, 0]), by * (ends[:, 1] - middle)
-    )
-    return moved
-
-
-def _tails(level: float) -> list[float]:
-    return [(1 - level) / 2, (1 + level) / 2]

@@ -45,3 +45,8 @@ def check_draws(n_bootstrap: int) -> None:
     whole = isinstance(n_bootstrap, int) and not isinstance(n_bootstrap, bool)
     if not whole or n_bootstrap < 2:
         raise DataError(f"n_bootstrap: expected 2 or more, for example 300; got {n_bootstrap!r}.")
+
+
+def tails(level: float) -> list[float]:
+    """Give the probabilities that bound the middle `level` of a distribution."""
+    return [(1 - level) / 2, (1 + level) / 2]

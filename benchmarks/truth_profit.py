@@ -33,7 +33,7 @@ def bars(repetitions):
     yield at_least(f"{name}: coverage, chosen by gain", estimated["chosen"].mean(), 0.93)
     gaps = repeat(integration_gap, 50)
     yield at_most("EMPC with own values less numerical integration, 50 problems", max(gaps), 1e-6)
-    curves = pd.DataFrame(repeat(best_threshold, max(repetitions, 1000)))
+    curves = pd.DataFrame(repeat(best_threshold, many))
     apparent, held_out = curves["apparent"].mean(), curves["held_out"].mean()
     print(f"profit: threshold chosen and paid on 1,000 customers: {apparent:+.2%} of the true "
           f"profit, interval holds it in {curves['covered_apparent'].mean():.1%}; "

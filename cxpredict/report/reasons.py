@@ -107,8 +107,8 @@ def _contact(config: Config, facts: AtRisk) -> list[tuple[str, str]]:
     if config.offer is not None and config.value is not None:
         text = (
             f"The expected gain is {money(facts.gain, config.value.currency)} if "
-            f"{percent(config.offer.acceptance)} of would-be leavers accept, which is assumed. "
-            "They are marked “contact” in the scores."
+            f"{percent(config.offer.mean_acceptance)} of would-be leavers accept, which is "
+            "assumed. They are marked “contact” in the scores."
         )
         held = (
             "They were drawn at random among the selected. Leave them alone: comparing "

@@ -13,6 +13,8 @@ from cxpredict.value.nps.scores import nps_group
 from cxpredict.value.nps.suppression import hidden_groups
 
 FIXTURE = [10] * 50 + [8] * 30 + [3] * 20
+DECLARED = {"scale": (0, 10)}
+METHODS = ["wald", "adjusted_wald", "jeffreys", "bootstrap"]
 answers = st.lists(st.integers(0, 10), min_size=11, max_size=80)
 
 
@@ -163,21 +165,23 @@ def test_hidden_groups_never_leave_a_small_remainder(sizes):
 def test_order_does_not_matter(scores, random):
     shuffled = scores.copy()
     random.shuffle(shuffled)
-    pd.testing.assert_frame_equal(nps(scores), nps(shuffled))
+    pd.testing.assert_frame_equal(nps(scores, **DECLARED), nps(shuffled, **DECLARED))
 
 
 @given(answers, st.floats(1e-3, 1e3), st.integers(0, 1000))
 def test_scale_of_weights_does_not_matter(scores, scale, seed):
     weights = np.random.default_rng(seed).uniform(0.1, 5, len(scores))
     pd.testing.assert_frame_equal(
-        nps(scores, weights=weights), nps(scores, weights=scale * weights)
+        nps(scores, weights=weights, **DECLARED),
+        nps(scores, weights=scale * weights, **DECLARED),
     )
 
 
-@given(answers, st.integers(0, 1000), st.sampled_from(["wald", "adjusted_wald"]))
+@given(answers, st.integers(0, 1000), st.sampled_from(METHODS))
+@settings(deadline=None)
 def test_interval_holds_the_estimate_and_stays_in_range(scores, seed, method):
     weights = np.random.default_rng(seed).uniform(0.5, 2, len(scores))
-    row = nps(scores, weights=weights, method=method).loc["all"]
+    row = nps(scores, weights=weights, method=method, **DECLARED).loc["all"]
     assert -100 <= row["low"] <= row["high"] <= 100
     assert row["low"] - 1e-9 <= row["estimate"] <= row["high"] + 1e-9
     assert row["n_eff"] <= row["n"] + 1e-9
@@ -188,7 +192,7 @@ def test_interval_holds_the_estimate_and_stays_in_range(scores, seed, method):
 def test_turning_the_scale_round_turns_the_interval_round(scores):
     # 0 <-> 10, 8 stays: promoters become detractors
     mirror = [0 if s >= 9 else 10 if s <= 6 else 8 for s in scores]
-    a, b = nps(scores).loc["all"], nps(mirror).loc["all"]
+    a, b = (nps(each, **DECLARED).loc["all"] for each in (scores, mirror))
     assert (a["low"], a["high"]) == (pytest.approx(-b["high"]), pytest.approx(-b["low"]))
 
 
@@ -196,8 +200,8 @@ def test_turning_the_scale_round_turns_the_interval_round(scores):
 def test_whole_weights_repeat_answers_in_the_estimate(scores, times):
     weights = [times if s >= 9 else 1 for s in scores]
     repeated = [s for s, w in zip(scores, weights, strict=True) for _ in range(w)]
-    a = nps(scores, weights=weights).loc["all", "estimate"]
-    assert a == pytest.approx(nps(repeated).loc["all", "estimate"])
+    a = nps(scores, weights=weights, **DECLARED).loc["all", "estimate"]
+    assert a == pytest.approx(nps(repeated, **DECLARED).loc["all", "estimate"])
 
 
 def test_difference_by_hand():
@@ -209,14 +213,15 @@ def test_difference_by_hand():
     assert row["z"] == pytest.approx(0.6 / np.sqrt(0.0122))
 
 
-@given(answers, answers)
-@settings(max_examples=50)
-def test_difference_is_antisymmetric_and_agrees_with_its_interval(a, b):
-    one, two = nps_difference(a, b).iloc[0], nps_difference(b, a).iloc[0]
+@given(answers, answers, st.sampled_from(["wald", "adjusted_wald", "jeffreys"]))
+@settings(max_examples=50, deadline=None)
+def test_difference_is_antisymmetric_and_agrees_with_its_interval(a, b, method):
+    one = nps_difference(a, b, method=method, **DECLARED).iloc[0]
+    two = nps_difference(b, a, method=method, **DECLARED).iloc[0]
     assert one["estimate"] == pytest.approx(-two["estimate"])
     assert one["p_value"] == pytest.approx(two["p_value"])
     excluded = one["low"] > 1e-9 or one["high"] < -1e-9
-    if abs(one["p_value"] - 0.05) > 1e-6:
+    if abs(one["p_value"] - 0.05) > 1e-4:
         assert excluded == (one["p_value"] < 0.05)
 
 

@@ -11,9 +11,9 @@ from cxpredict.value.nps.answers import Answers, codes, row_customers, row_weigh
 from cxpredict.value.nps.intervals import (
     REPLICATES,
     Method,
-    Posterior,
     centre_and_se,
     check_method,
+    posterior_of,
     resampled,
 )
 from cxpredict.value.nps.scores import Scale, nps_scores
@@ -168,17 +168,15 @@ def _posterior(
     one: Answers, two: Answers, paired: Any, level: float, method: str, rng: Any
 ) -> Result:
     inflation = _dependence(one, two, paired)
-    first, second = Posterior.of(one, inflation), Posterior.of(two, inflation)
-
-    def below(limit: float) -> float:
-        return float(1 - first.mass @ second.below(first.points - limit))
-
-    se, tail = float(np.hypot(first.sd, second.sd)), below(0.0)
+    first, second = posterior_of(one, inflation), posterior_of(two, inflation)
+    below = first.minus(second)
     low, high = (
-        float(optimize.brentq(lambda d, at=at: below(d) - at, -2, 2, xtol=1e-5))
+        float(optimize.brentq(lambda d, at=at: below(d) - at, -2, 2, xtol=1e-6))
         for at in ((1 - level) / 2, (1 + level) / 2)
     )
-    return low, high, se, min(2 * min(tail, 1 - tail), 1.0)
+    tail = below(0.0)
+    p_value = float(np.clip(2 * min(tail, 1 - tail), 0.0, 1.0))
+    return low, high, float(np.hypot(first.sd, second.sd)), p_value
 
 
 def _bootstrap(

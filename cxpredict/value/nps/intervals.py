@@ -1,7 +1,6 @@
 """Intervals of one NPS: Wald, adjusted Wald, Jeffreys, bootstrap."""
 
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -9,12 +8,12 @@ from scipy import stats
 from cxpredict.errors import DataError
 from cxpredict.value.checks import Floats
 from cxpredict.value.nps.answers import Answers
+from cxpredict.value.nps.posterior import Posterior
 
 Method = Literal["adjusted_wald", "wald", "jeffreys", "bootstrap"]
 METHODS = ("adjusted_wald", "wald", "jeffreys", "bootstrap")
 REPLICATES = 2_000
 _MADE_UP = 3.0
-_LOG_ODDS = np.linspace(-12.0, 12.0, 121)
 _CHUNK = 5_000_000
 
 
@@ -30,8 +29,8 @@ def interval(answers: Answers, level: float, method: str, rng: np.random.Generat
     """Return the interval of the NPS of one group; it holds the estimate."""
     tails = [(1 - level) / 2, (1 + level) / 2]
     if method == "jeffreys":
-        posterior = Posterior.of(answers)
-        (low, high), se = posterior.quantile(tails), posterior.sd
+        posterior = posterior_of(answers)
+        (low, high), se = (posterior.quantile(at) for at in tails), posterior.sd
     elif method == "bootstrap":
         sums = resampled(answers.sums(answers.customer), rng)
         means = sums[:, 0] / sums[:, 1]
@@ -65,67 +64,17 @@ def centre_and_se(answers: Answers, method: str) -> tuple[float, float]:
     return centre, float(np.sqrt(squares)) / total
 
 
-@dataclass(frozen=True)
-class Posterior:
-    """Distribution of an NPS as weighted points.
+def posterior_of(answers: Answers, inflation: float = 1.0) -> Posterior:
+    """Return the posterior of as many simple answers as these are worth.
 
-    Parameters
-    ----------
-    points : ndarray
-        Values of the NPS as shares, ascending.
-    mass : ndarray
-        Probability of each.
-    cumulated : ndarray
-        Probability below each, half of its own included.
+    That is the number whose adjusted Wald interval is as long: unlike Kish's, it knows whether
+    the rare answers are the heavy ones. `inflation` multiplies the variance.
     """
-
-    points: Floats
-    mass: Floats
-    cumulated: Floats
-
-    @classmethod
-    def of(cls, answers: Answers, inflation: float = 1.0) -> "Posterior":
-        """Return the posterior of Jeffreys' prior; `inflation` multiplies its variance.
-
-        With s = p + d ~ Beta and, independently, u = p / s ~ Beta, p − d = s(2u − 1): no draws.
-        """
-        promoters, passives, detractors = answers.shares
-        n = _answers_worth(answers) / inflation
-        odds = 1 / (1 + np.exp(-_LOG_ODDS))
-        mass = odds * (1 - odds)
-        decided = stats.beta.ppf(odds, n * (promoters + detractors) + 1, n * passives + 0.5)
-        liking = stats.beta.ppf(odds, n * promoters + 0.5, n * detractors + 0.5)
-        points = np.outer(decided, 2 * liking - 1).ravel()
-        order = np.argsort(points)
-        weight = np.outer(mass, mass).ravel()[order]
-        weight /= weight.sum()
-        return cls(points[order], weight, weight.cumsum() - weight / 2)
-
-    @property
-    def sd(self) -> float:
-        """Standard deviation."""
-        mean = (self.mass * self.points).sum()
-        return float(np.sqrt((self.mass * (self.points - mean) ** 2).sum()))
-
-    def quantile(self, at: Any) -> Floats:
-        """Return quantiles."""
-        return np.asarray(np.interp(at, self.cumulated, self.points))
-
-    def below(self, limits: Floats) -> Floats:
-        """Return the probability below each limit."""
-        return np.asarray(np.interp(limits, self.points, self.cumulated, left=0.0, right=1.0))
-
-
-def _answers_worth(answers: Answers) -> float:
-    """Return the number of simple answers whose adjusted Wald interval is as long.
-
-    Unlike Kish's number it knows whether the rare answers are the heavy ones.
-    """
-    n_eff = answers.n_eff
-    promoters, _, detractors = answers.shares
+    n_eff, (promoters, _, detractors) = answers.n_eff, answers.shares
     decided = (n_eff * (promoters + detractors) + _MADE_UP / 2) / (n_eff + _MADE_UP)
     centre, se = centre_and_se(answers, "adjusted_wald")
-    return max((decided - centre**2) / se**2 - _MADE_UP, 0.5)
+    worth = max((decided - centre**2) / se**2 - _MADE_UP, 0.5)
+    return Posterior.of(answers.shares, worth / inflation)
 
 
 def resampled(sums: Floats, rng: np.random.Generator) -> Floats:

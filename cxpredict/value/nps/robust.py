@@ -13,7 +13,8 @@ from cxpredict.value.nps.response import MIN_PROPENSITY, response_design
 
 SIGNS = np.array([1.0, 0.0, -1.0])
 """Promoters, passives, detractors: the order of all columns of shares."""
-_PENALTY = 0.02
+_PRIOR_VARIANCE = 10.0
+"""Of the log-odds to answer, however many columns share it; less pulls all propensities together."""
 _MAX_UNSUPPORTED = 0.1
 
 
@@ -101,8 +102,9 @@ def cross_fitted_propensity(plain: pd.DataFrame, answered: Any, folds: Any) -> F
     from sklearn.linear_model import LogisticRegression
 
     design, probability = response_design(plain, answered, folds), np.zeros(len(plain))
+    strength = _PRIOR_VARIANCE / design.shape[1]
     for train, test in folds:
-        logistic = LogisticRegression(C=_PENALTY, solver="newton-cholesky")
+        logistic = LogisticRegression(C=strength, solver="newton-cholesky")
         logistic.fit(design[train], answered[train])
         probability[test] = logistic.predict_proba(design[test])[:, 1]
     return probability

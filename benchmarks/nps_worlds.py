@@ -19,7 +19,7 @@ def company_table(n_customers):
         [rows["customer_id"], rows["invited_at"]], names=["customer_id", "as_of"]
     )
     X = cx.build_features(company.log, index).loc[index]
-    X = X[[name for name in X.columns if name.startswith(KNOWN) and "_180d" not in name]]
+    X = X[[name for name in X.columns if name.startswith(KNOWN) and "_90d" not in name]]
     X = X.assign(segment=X["segment"].astype("object").fillna("none") == "business")
     told = rows[["score", "response_probability"]].set_index(index)
     assert np.isclose(company.truth.nps(START, END), 100 * _nps(told["score"]))

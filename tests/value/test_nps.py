@@ -10,6 +10,8 @@ from scipy import stats
 
 from cxpredict.errors import DataError, EmptyDataError
 from cxpredict.value.nps import nps, nps_difference
+from cxpredict.value.nps.answers import Answers
+from cxpredict.value.nps.intervals import interval
 from cxpredict.value.nps.posterior import Posterior
 from cxpredict.value.nps.scores import nps_group
 from cxpredict.value.nps.suppression import hidden_groups
@@ -356,9 +358,9 @@ def exact_coverage(n, p, d, method):
             counts = [promoters, n - promoters - detractors, detractors]
             probability = stats.multinomial.pmf(counts, n, [p, 1 - p - d, d])
             if probability > 1e-5:
-                scores = [10] * counts[0] + [8] * counts[1] + [3] * counts[2]
-                row = nps(scores, method=method, **DECLARED).loc["all"]
-                held += probability * (row["low"] <= 100 * (p - d) <= row["high"])
+                x = np.repeat([1.0, 0.0, -1.0], counts)
+                low, high, _ = interval(Answers(x, np.ones(n), np.arange(n)), 0.95, method, None)
+                held += probability * (low <= p - d <= high)
     return held
 
 

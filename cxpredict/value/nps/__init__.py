@@ -84,13 +84,12 @@ def nps(
     interval equally long. *Bootstrap* draws customers 2,000 times and takes percentiles.
 
     Exact coverage of 95 % intervals, by all outcomes of 30 to 100 answers and all shares from .5
-    to 99 %: Jeffreys has 93 to 97 % wherever 5 or more answers are expected outside the
-    commonest group; adjusted Wald is too long there, up to 98 %. With fewer than 5, answers are so
-    few that every interval covers too often or, for some shares, too seldom (89 to 100 %).
-    Weights count as known and unrelated to the score of a row; weights that follow the score
-    closely (a fourfold weight for detractors) leave 89 to 95 % with 100 answers or fewer. For
-    weights of an estimated response propensity the interval is too long (see
-    `nps_of_everyone`).
+    to 99 %: where 5 or more answers are expected outside the commonest group, Jeffreys has 93 to
+    97 %, adjusted Wald 92 to 98 %. With fewer than 5 the outcomes are too few for any of these
+    intervals to keep to its level: Jeffreys then has 89 to 100 %, adjusted Wald mostly above 97 %.
+    Weights count as known. Where they follow the score itself closely (a fourfold weight for
+    detractors), 100 or fewer answers leave 89 to 97 %. For weights of an estimated response
+    propensity the interval is too long; see `nps_of_everyone`.
 
     Groups of fewer than 11 customers are suppressed. Because the total is one call away, the next
     smallest groups are suppressed too until the hidden groups are at least two and hold 11

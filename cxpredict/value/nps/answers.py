@@ -117,7 +117,7 @@ def row_customers(customers: Any, scores: Any, n: int, name: str = "customers") 
             f"{name}: {int(ids.isna().sum())} of {n} rows have no customer. Leave these rows out, "
             "or give each of them an id of its own."
         )
-    return ids
+    return ids.astype("str")
 
 
 def codes(ids: Any, n: int) -> Codes:

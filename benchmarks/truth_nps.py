@@ -25,11 +25,11 @@ SCALE = {"scale": (0, 10)}
 
 
 def bars(repetitions):
-    many = max(repetitions, 4000) if repetitions >= 200 else repetitions
-    yield from exact_coverage((30,) if repetitions < 200 else (30, 50, 100))
-    yield from simulated_coverage(many)
-    yield from sizes(many)
-    yield from everyone(repetitions)
+    proof = repetitions >= 200
+    yield from exact_coverage((30, 50, 100) if proof else (30,))
+    yield from simulated_coverage(max(repetitions, 2000) if proof else repetitions)
+    yield from sizes(max(repetitions, 4000) if proof else repetitions)
+    yield from everyone(min(repetitions, 250))  # half a second each, the company's some seconds
 
 
 # --- one NPS -------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def of_company(seed, *, path, n):
     part = table[customer.isin(rng.choice(names, int(n / len(table) * len(names)), replace=False))]
     scores = part["score"].where(rng.random(len(part)) < part["response_probability"])
     X = part.drop(columns=["score", "response_probability"])
-    found, answers = everyone_of(X, scores, trees(), seed)
+    found, answers = everyone_of(X, scores, trees(), seed, folds=4)
     return report(found, answers, nps_share(part["score"]))
 
 
@@ -270,7 +270,7 @@ def everyone(repetitions):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "company.parquet"
         company_table(6_000 if repetitions < 200 else 24_000).to_parquet(path)
-        found = pd.DataFrame(repeat(of_company, min(repetitions, 300), path=str(path), n=1500))
+        found = pd.DataFrame(repeat(of_company, min(repetitions, 200), path=str(path), n=1500))
     yield from told("simulated company, 1,500 invitations", found, naive=True)
     for name, world, outcome, settings in (
         ("null world (silence at random)", "null", logistic, {}),

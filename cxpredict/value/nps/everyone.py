@@ -11,7 +11,7 @@ from cxpredict.errors import DataError
 from cxpredict.value.checks import common_index
 from cxpredict.value.covariates import plain_matrix
 from cxpredict.value.nps import nps, positions_of, row_groups
-from cxpredict.value.nps.answers import codes, row_customers, row_weights, signs
+from cxpredict.value.nps.answers import Codes, codes, row_customers, row_weights, signs
 from cxpredict.value.nps.intervals import check_method
 from cxpredict.value.nps.response import MIN_PROPENSITY, balance_table
 from cxpredict.value.nps.robust import (
@@ -118,7 +118,7 @@ def nps_of_everyone(
         a sample of a larger number of customers, which lengthens the interval.
     level : float in (0, 1)
         Confidence level of the interval.
-    folds : int, at least 2
+    folds : int, 2 to 10
         Parts of the customers; each is predicted by models fitted on the others.
     scale : (0, 10), optional
         As in `nps`.
@@ -142,10 +142,11 @@ def nps_of_everyone(
 
     Notes
     -----
-    **Assumes that silence is random given X** (missing at random): two customers alike in X, one
-    of whom answered, would have given the same score on average. Those never invited count as
-    silent, so this covers the choice of whom to invite as well. No data can test it. If unhappy
-    customers stay silent for reasons that X does not show, the result is biased.
+    **Assumes that silence is random given X** (missing at random): of two customers alike in X, the
+    one who answered and the one who did not would have given the same score on average. Those
+    never invited count as silent, so this covers the choice of whom to invite as well. No data can
+    test it. If unhappy customers stay silent for reasons that X does not show, the result is
+    biased, and the interval does not know.
 
     Doubly robust (AIPW): the mean over everyone of m(X) + (x − m(X)) / ê(X) for those who
     answered and of m(X) for the others, with m the predicted shares, ê the propensity to answer,
@@ -184,21 +185,11 @@ def nps_of_everyone(
     check_method(level, "wald")
     if rows not in ("everyone", "sample"):
         raise DataError(f"rows: expected 'everyone' or 'sample', got {rows!r}.")
-    plain = plain_matrix(X)
-    common_index(X=X, scores=scores)
-    values = nps_scores(scores, scale=scale)
-    if len(values) != len(X):
-        raise DataError(f"scores: expected {len(X)} (one per row of X), got {len(values)}.")
-    values.index = X.index
+    plain, values = plain_matrix(X), _scores_of_rows(X, scores, scale)
+    groups = pd.Series("all", index=X.index) if by is None else row_groups(by, X, values)
     weight = row_weights(weights, X, len(X))
-    ids = row_customers(customers, X, len(X))
-    if ids is None and not X.index.is_unique:
-        raise DataError(
-            f"X: {int(X.index.duplicated().sum())} rows repeat the index of another. Give "
-            "customers=, so that answers of one customer do not count as independent."
-        )
-    customer, answered = codes(ids, len(X)), values.notna().to_numpy()
-    x = signs(values)
+    customer = _customers_of_rows(X, customers)
+    answered, x = values.notna().to_numpy(), signs(values)
     kinds = np.where(answered, x.astype(int) + 1, -1)
     _check_answers(kinds, customer, folds)
     split = folds_of(kinds, customer, folds, random_state)
@@ -208,8 +199,7 @@ def nps_of_everyone(
     shares = cross_fitted_shares(model, X, kinds, split)
     case = Case(answered, x, weight, customer, shares, propensity)
     inverse = np.where(answered, weight / np.maximum(propensity, MIN_PROPENSITY), weight)
-    groups = pd.Series("all", index=X.index) if by is None else row_groups(by, X, values)
-    common = {"customers": customer, "by": by, "level": level, "scale": (0, 10)}
+    common: Any = {"customers": customer, "by": by, "level": level, "scale": (0, 10)}
     return NpsOfEveryone(
         everyone=_table(case, groups, level, rows, None if by is None else groups.name),
         answers_only=nps(values, weights=weight, **common),
@@ -220,6 +210,24 @@ def nps_of_everyone(
         balance=balance_table(plain, answered, inverse[answered]),
         unsupported=unsupported,
     )
+
+
+def _scores_of_rows(X: pd.DataFrame, scores: Any, scale: Scale) -> pd.Series:
+    common_index(X=X, scores=scores)
+    values = nps_scores(scores, scale=scale)
+    if len(values) != len(X):
+        raise DataError(f"scores: expected {len(X)} (one per row of X), got {len(values)}.")
+    return values.set_axis(X.index)
+
+
+def _customers_of_rows(X: pd.DataFrame, customers: Any) -> Codes:
+    ids = row_customers(customers, X, len(X))
+    if ids is None and not X.index.is_unique:
+        raise DataError(
+            f"X: {int(X.index.duplicated().sum())} rows repeat the index of another. Give "
+            "customers=, so that answers of one customer do not count as independent."
+        )
+    return codes(ids, len(X))
 
 
 def _check_answers(kinds: Any, customer: Any, folds: int) -> None:

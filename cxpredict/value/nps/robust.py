@@ -13,7 +13,7 @@ from cxpredict.value.nps.response import MIN_PROPENSITY, response_design
 
 SIGNS = np.array([1.0, 0.0, -1.0])
 """Promoters, passives, detractors: the order of all columns of shares."""
-_PRIOR_VARIANCE = 10.0
+_PRIOR_VARIANCE = 50.0
 """Of the log-odds to answer, however many columns share it; less pulls propensities together."""
 _MAX_UNSUPPORTED = 0.1
 

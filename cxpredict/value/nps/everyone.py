@@ -153,13 +153,18 @@ def nps_of_everyone(
     the inverse propensities scaled to stand for everyone (of each group). Both models are fitted
     on other customers than those they predict. The estimate is right in large samples if either
     model is, and its error is of the order of the product of theirs. Multiple imputation was
-    not chosen because it is right only if the outcome model is: on the simulated company,
-    predictions for the silent left 6 of 9 points of bias, the doubly robust estimate less than 1.
+    not chosen because it is right only if the outcome model is: for 1,500 invitations of the
+    simulated company, predictions for the silent left 6 to 8 of 8 to 9 points of bias, the doubly
+    robust estimate 1. The propensity is regularised little, because what is smoothed away of it
+    stays as bias; the interval is honest about the price.
 
     Error of the models is in the interval: it is built from what they leave of answers that they
     did not see. With r = x − m: rows "everyone" have the variance (Σ(1/ê − 1)²r² over answers + Σ
     Var(x | X) over the silent) / n², rows "sample" that of m + r / ê. Squares are taken of each
     customer's sum; answers of a silent customer are taken to be as alike as the answers of others.
+    In simulations of 1,000 to 1,500 rows 95 % intervals covered in 95 % where both models can
+    learn the truth. Where only one could, 94 % or more of the bias was gone, but the interval was
+    too long (blind outcome model: 98 to 100 %) or too short (blind propensity: 85 %).
 
     Groups with answers of fewer than 11 customers are suppressed, and more as in `nps`.
 

@@ -44,7 +44,9 @@ _HOMES = {
     "cxpredict.drivers.survey.penalty_reward": ("penalty_reward",),
     "cxpredict.drivers.survey.touchpoint_table": ("touchpoint_table",),
     "cxpredict.value.customer_value": ("customer_value",),
-    "cxpredict.value.nps": ("nps",),
+    "cxpredict.value.nps": ("nps", "nps_difference"),
+    "cxpredict.value.nps.everyone": ("nps_of_everyone",),
+    "cxpredict.value.nps.response": ("response_weights",),
     "cxpredict.value.profit": (
         "Beta",
         "CostMatrix",

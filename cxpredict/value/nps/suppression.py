@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 MIN_RESPONDENTS = 11
 """Groups with fewer answers than this are not shown."""
@@ -41,3 +42,9 @@ def hidden_groups(sizes: Any) -> npt.NDArray[np.bool_]:
                 break
             hidden[position] = True
     return hidden
+
+
+def blank(table: pd.DataFrame) -> pd.DataFrame:
+    """Remove every number of the rows marked ``suppressed``."""
+    table.loc[table["suppressed"], table.columns != "suppressed"] = pd.NA
+    return table

@@ -81,8 +81,8 @@ def nps_difference(
 
     Exact size of the tests at 5 %, by all outcomes of 30 and 60 answers: Wald rejects in up to 8 %
     where shares are rare and sizes differ. With 6 answers expected outside the commonest group of
-    both, adjusted Wald rejects in 2 to 3 %, Jeffreys in 4 to 5 %. With fewer of them all but Wald
-    stay below 4 %: too few outcomes are possible.
+    both, adjusted Wald rejects in 2 to 3 %, Jeffreys in 4 to 5 %. With fewer of them adjusted Wald
+    and in most cases Jeffreys stay below 4 %: few outcomes are possible.
 
     References
     ----------

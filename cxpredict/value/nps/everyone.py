@@ -163,8 +163,9 @@ def nps_of_everyone(
     Var(x | X) over the silent) / n², rows "sample" that of m + r / ê. Squares are taken of each
     customer's sum; answers of a silent customer are taken to be as alike as the answers of others.
     In simulations of 1,000 to 1,500 rows 95 % intervals covered in 92 to 97 % (60 repetitions of
-    each world; `benchmarks/truth_nps.py` has more) where both models can learn the truth. Where only one could, 94 % or more of the bias was gone, but the interval was
-    too long (blind outcome model: 98 to 100 %) or too short (blind propensity: 85 %).
+    each world; `benchmarks/truth_nps.py` has more) where both models can learn the truth. Where
+    only one could, 94 % or more of the bias was gone, but the interval was too long (blind outcome
+    model: 98 to 100 %) or too short (blind propensity: 85 %).
 
     Groups with answers of fewer than 11 customers are suppressed, and more as in `nps`.
 

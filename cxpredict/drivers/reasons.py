@@ -113,7 +113,7 @@ def _phrases(
         rows = np.flatnonzero(chosen == place)
         column = X.iloc[:, place]
         name, origin = str(X.columns[place]), origins[str(X.columns[place])]
-        typical = _typical(column)
+        typical = typical_value(column)
         values = column.iloc[rows].astype(object).where(column.iloc[rows].notna(), None)
         codes, levels = pd.factorize(values, use_na_sentinel=False)
         worded = [phrase(name, origin, level, typical) for level in levels]
@@ -121,7 +121,15 @@ def _phrases(
     return text
 
 
-def _typical(column: pd.Series) -> float | None:
+def plain_value(value: object) -> object:
+    """Turn a value of a feature into what `phrase` takes: a gap into None, numpy into Python."""
+    if pd.isna(value):  # type: ignore[call-overload]
+        return None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def typical_value(column: pd.Series) -> float | None:
+    """Return the (lower) median of a number; None for text and where nothing is known."""
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         return None
     known = column.dropna()

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from cxpredict.config import ChurnSettings, Config, CustomerSplit
-from cxpredict.drivers.contributions import explain
+from cxpredict.drivers.explain import explain
 from cxpredict.features.audit import LeakAudit
 from cxpredict.jobs.bundle import Bundle
 from cxpredict.jobs.results import TrainedModel

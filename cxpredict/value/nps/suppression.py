@@ -1,43 +1,5 @@
-"""Hide small groups, so that no table tells what a handful of customers answered."""
+"""Small groups are hidden by the rule of `cxpredict.data.suppression`, under its old name here."""
 
-from typing import Any
+from cxpredict.data.suppression import MIN_RESPONDENTS, hidden_groups
 
-import numpy as np
-import numpy.typing as npt
-
-MIN_RESPONDENTS = 11
-"""Groups with fewer answers than this are not shown."""
-
-
-def hidden_groups(sizes: Any) -> npt.NDArray[np.bool_]:
-    """Mark the groups of one table that must not be shown.
-
-    Parameters
-    ----------
-    sizes : array-like of int
-        Answers in each group.
-
-    Returns
-    -------
-    ndarray of bool
-        True for groups below 11 answers and, if there are any, for as many of the next smallest
-        as it takes until the hidden groups are two or more and hold 11 answers together: the
-        total less what is shown then belongs to no small group.
-
-    Notes
-    -----
-    Protects one grouping whose total is known, not the comparison of several groupings.
-
-    Examples
-    --------
-    >>> hidden_groups([40, 5, 30]).tolist()
-    [False, True, True]
-    """
-    counts = np.asarray(sizes, dtype=np.float64)
-    hidden = counts < MIN_RESPONDENTS
-    if hidden.any():
-        for position in np.argsort(counts, kind="stable"):
-            if hidden.sum() >= 2 and counts[hidden].sum() >= MIN_RESPONDENTS:
-                break
-            hidden[position] = True
-    return hidden
+__all__ = ["MIN_RESPONDENTS", "hidden_groups"]

@@ -123,7 +123,7 @@ def _phrases(
 
 def plain_value(value: object) -> object:
     """Turn a value of a feature into what `phrase` takes: a gap into None, numpy into Python."""
-    if pd.isna(value):  # type: ignore[call-overload]
+    if pd.isna(value):
         return None
     return value.item() if isinstance(value, np.generic) else value
 

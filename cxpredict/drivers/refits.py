@@ -1,14 +1,17 @@
 """Refit a model on bootstrap samples of customers, with shadows of its features beside them."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from sklearn.base import clone
 
 from cxpredict.drivers.grouping import Floats, sum_by_group
+from cxpredict.models.ensemble.boosters import n_threads
 from cxpredict.models.inputs import checked_weights
 from cxpredict.models.resampling import bootstrap_counts, customer_groups
 
@@ -64,8 +67,6 @@ def measure_refits(
     tuple of (Sizes, dict of str to Sizes, str)
         Of the features, of the groups of each grouping, and what was refitted in words.
     """
-    from joblib import Parallel, delayed
-
     seeds = np.random.SeedSequence(random_state).spawn(refits + 1)
     rng = np.random.default_rng(seeds[0])
     if max_rows is not None and len(explained) > max_rows:
@@ -84,8 +85,8 @@ def measure_refits(
         real, shadow = np.hsplit(signed, 2)
         return {what: (_sizes(real, g), _sizes(shadow, g)) for what, g in parts.items()}
 
-    run = Parallel(n_jobs=n_jobs or 1, prefer="threads")
-    found = run(delayed(once)(drawn, seed) for drawn, seed in zip(counts, seeds[1:], strict=True))
+    with ThreadPoolExecutor(n_threads(n_jobs or 1)) as threads:
+        found = list(threads.map(once, counts, seeds[1:]))
     measured = {
         what: Sizes(
             sum_by_group(np.zeros((1, len(groups))), groups)[1],
@@ -146,8 +147,6 @@ def _sizes(signed: Floats, groups: Sequence[str]) -> Floats:
 
 def _fresh(model: Any, effort: str | None, seed: int, *, threads: int | None) -> Any:
     """Clone the model with a seed of its own, and with the effort of the refits."""
-    from sklearn.base import clone
-
     settings = {"random_state": seed, "effort": effort or getattr(model, "effort", None)}
     if threads not in (None, 1):  # many refits at once need no threads within each
         settings["n_jobs"] = 1

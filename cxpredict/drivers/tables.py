@@ -67,13 +67,14 @@ def long_table(
 def _text(column: pd.Series) -> npt.NDArray[np.object_]:
     codes, levels = pd.factorize(column)
     words = [f"{v:.15g}" if isinstance(v, (float, np.floating)) else str(v) for v in levels]
-    return np.array([*words, None], dtype=object)[codes]
+    known = np.array([*words, None], dtype=object)
+    return np.asarray(known[codes])
 
 
 def _number(column: pd.Series) -> Floats:
     if not pd.api.types.is_numeric_dtype(column):
         return np.full(len(column), np.nan)
-    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
 
 
 def segment_labels(by: Any, values: pd.DataFrame) -> pd.Series:

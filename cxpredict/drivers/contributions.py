@@ -86,7 +86,7 @@ class Drivers:
         table = table.astype({"direction": "str"}).join(self._importance(signed))
         table["actionable"] = self._actionable
         clocks = [is_clock(origin) for origin in self.origins.values()]
-        table["proxy_of_time"] = self._told_by_time(self._numbers()) | np.array(clocks)
+        table["proxy_of_time"] = self._told_by_time(self._numbers(), self._clocks) | clocks
         return _strongest_first(table)
 
     def by(self, what: str) -> pd.DataFrame:
@@ -119,7 +119,7 @@ class Drivers:
         table = labels.join(self._importance(sums))
         mine = {g for g, flag in zip(groups, self._actionable, strict=True) if flag}
         table["actionable"] = [name in mine for name in names]
-        table["proxy_of_time"] = self._told_by_time(sums)
+        table["proxy_of_time"] = self._told_by_time(sums, self._clocks)
         return _strongest_first(table)
 
     def segments(self, by: "pd.Series | str", *, what: str | None = None) -> pd.DataFrame:
@@ -188,7 +188,8 @@ class Drivers:
             `cxpredict.drivers.reasons.reasons_in_words`.
         """
         values = self.contributions.to_numpy()
-        return reasons_in_words(values, self.values, self.origins, top=top)
+        proxies = [name for name, flag in self._by_tenure.items() if flag]
+        return reasons_in_words(values, self.values, self.origins, top=top, proxies=proxies)
 
     def plot(self, top: int = 15) -> "Figure":
         """Draw the strongest drivers as bars with their intervals.
@@ -306,8 +307,18 @@ class Drivers:
         ]
         return np.column_stack(columns)
 
-    def _told_by_time(self, columns: Floats) -> Flags:
-        clocks = clocks_of(self.values, self.origins)
+    @cached_property
+    def _clocks(self) -> pd.DataFrame:
+        return clocks_of(self.values, self.origins)
+
+    @cached_property
+    def _by_tenure(self) -> dict[str, bool]:
+        """Features that mostly say how long a customer has been there, the date apart."""
+        clocks = self._clocks.drop(columns="as_of", errors="ignore")
+        flags = self._told_by_time(self._numbers(), clocks)
+        return dict(zip(self.origins, flags, strict=True))
+
+    def _told_by_time(self, columns: Floats, clocks: pd.DataFrame) -> Flags:
         return proxies_of_time(columns, clocks, customer_codes(self.contributions))
 
     def _importance(self, signed: Floats) -> pd.DataFrame:

@@ -130,7 +130,8 @@ def _of_rows(by: pd.Series, index: pd.Index) -> pd.Series:
         return by
     if not by.index.is_unique:
         raise DataError("by: its index repeats itself and is not that of the explained rows.")
-    unknown = int((~index.isin(by.index)).sum())
+    same = by.index.nlevels == index.nlevels
+    unknown = int((~index.isin(by.index)).sum()) if same else len(index)
     if unknown:
         raise DataError(
             f"by: {unknown:,} of {len(index):,} explained rows have no entry; expected a Series "

@@ -55,7 +55,16 @@ def dependence_plot(
         place = levels.get_indexer(values.astype("str").where(values.notna())).astype(float)
         across, middle = np.where(place < 0, np.nan, place), np.arange(len(table))
         axes.set_xticks(middle, words, rotation=30 if len(words) > 5 else 0)
-    axes.scatter(across, contribution, s=9, color=BLUE, alpha=0.35, linewidths=0, label="customers")
+    known = np.isfinite(across)
+    axes.scatter(
+        across[known],
+        contribution[known],
+        s=9,
+        color=BLUE,
+        alpha=0.35,
+        linewidths=0,
+        label="customers",
+    )
     line = "-o" if numeric else "D"
     axes.plot(middle, table["contribution"], line, color=ORANGE, markersize=5, label="mean")
     axes.axhline(0, color=INK, linewidth=0.8)

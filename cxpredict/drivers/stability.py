@@ -216,13 +216,13 @@ def driver_stability(
     --------
     >>> from cxpredict.models.churn import ChurnModel
     >>> rng = np.random.default_rng(0)
-    >>> X = pd.DataFrame({"calls": rng.poisson(2, 300), "noise": rng.normal(size=300)})
-    >>> y = rng.random(300) < np.where(X["calls"] > 2, 0.7, 0.1)
+    >>> X = pd.DataFrame({"calls": rng.poisson(2, 150), "plan": rng.choice(["a", "b"], 150)})
+    >>> y = rng.random(150) < np.where(X["calls"] > 2, 0.9, 0.1)
     >>> found = driver_stability(ChurnModel(), X, y)
     >>> found.table[["feature", "rank_low", "rank_high", "no_effect"]]
       feature  rank_low  rank_high  no_effect
     0   calls         1          1      False
-    1   noise         2          2       True
+    1    plan         2          2       True
     """
     if refits < FEWEST_REFITS:
         raise ConfigError(f"refits: expected {FEWEST_REFITS} or more, got {refits}.")

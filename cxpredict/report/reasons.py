@@ -9,7 +9,6 @@ from cxpredict.drivers.contributions import Drivers
 from cxpredict.drivers.flags import is_actionable
 from cxpredict.drivers.grouping import importance, sum_by_group
 from cxpredict.features.audit.split import customer_codes
-from cxpredict.features.origin import Origin
 from cxpredict.jobs.results import TrainedModel, TrainingRun
 from cxpredict.report.business import AtRisk, at_risk
 from cxpredict.report.wording import count, direction, money, outcome_words, percent, place

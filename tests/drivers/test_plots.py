@@ -29,12 +29,12 @@ def _drivers(n=60):
     X = pd.DataFrame(
         {
             "complaint_count_30d": rng.integers(0, 4, n).astype(float),
-            "plan": pd.Series(["gold", "basic", None] * (n // 3), dtype="str"),
+            "plan": pd.array(["gold", "basic", None] * (n // 3), dtype="str"),
             "age": rng.normal(40, 9, n),
         },
         index=[f"c{i}" for i in range(n)],
     )
-    X.iloc[0] = [3.0, "gold", 44.0]
+    X.loc["c0", "complaint_count_30d"] = 3.0
     return explain(Plain(), X, origins={"complaint_count_30d": COMPLAINTS})
 
 
@@ -91,6 +91,9 @@ def test_dependence_draws_customers_means_and_the_typical_value():
     plan = _drivers().dependence("plan")
     plan.canvas.draw()
     assert [t.get_text() for t in plan.axes[0].get_xticklabels()] == ["gold", "basic"]
+    empty = _drivers().values.assign(plan=pd.array([None] * 60, dtype="str"), age=np.nan)
+    for name in ("plan", "age"):
+        explain(Plain(), empty).dependence(name).canvas.draw()
     with pytest.raises(ConfigError, match="no feature 'planet'"):
         _drivers().dependence("planet")
 
@@ -105,7 +108,7 @@ def test_waterfall_of_one_customer():
     # −2 + (.5 × 3 − .5) − .5 + .01 = −1.49, a probability of 1 / (1 + e^1.49) = 18.4 %
     figure = _drivers().waterfall("c0", top=2)
     assert _labels(figure) == [
-        "3 complaints in the last 30 days (typical: 1)",
+        "3 complaints in the last 30 days (typical: 2)",
         "plan is gold",
         "1 other feature",
     ]

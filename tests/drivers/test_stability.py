@@ -16,23 +16,24 @@ from cxpredict.features.origin import Origin
 from cxpredict.models.churn import ChurnModel
 
 
-class Logistic(ClassifierMixin, BaseEstimator):
-    """A logistic regression: contributions are weight × (value − mean at fit)."""
+class Rule(ClassifierMixin, BaseEstimator):
+    """A linear rule by least squares: contributions are weight × (value − mean at fit)."""
 
-    def __init__(self, penalty=1.0):
-        self.penalty = penalty
+    def __init__(self, effort="standard", random_state=None):
+        self.effort = effort
+        self.random_state = random_state
 
     def fit(self, X, y, sample_weight=None):
         self.feature_names_in_ = list(X)
-        self.mean_ = np.average(X, axis=0, weights=sample_weight)
-        self.fitted_ = LogisticRegression(C=self.penalty).fit(
-            X.to_numpy(), np.asarray(y), sample_weight=sample_weight
-        )
+        values, weight = X.to_numpy(float), np.sqrt(sample_weight)[:, None]
+        self.mean_ = np.average(values, axis=0, weights=sample_weight)
+        target = np.asarray(y, dtype=float) - np.average(y, weights=sample_weight)
+        centred = (values - self.mean_) * weight
+        self.weight_ = np.linalg.lstsq(centred, target * weight[:, 0])[0]
         return self
 
     def contributions(self, X):
-        weight = self.fitted_.coef_[0]
-        return weight * (X.to_numpy() - self.mean_), float(self.mean_ @ weight)
+        return self.weight_ * (X.to_numpy(float) - self.mean_), 0.0
 
 
 def _world(seed, n=300, effects=(1.0, 0.5), n_nulls=4):
@@ -95,24 +96,25 @@ def test_a_date_does_not_stay_with_its_row():
 
 
 def test_drivers_are_told_from_no_effect_and_nulls_are_not():
-    # 40 worlds of 4 features without effect. Were they flagged at the nominal level, 8 of 160
-    # would pass; they need to beat their shadow in 19 of 20 refits, and far fewer do.
+    # 30 worlds of 4 features without effect. Were 5 % of them to pass, 6 of 120 would; a driver
+    # needs to beat its shadow in 19 of 20 refits, which far fewer do. Power: an effect of .5 on
+    # 300 rows has a z of about 3.6, and beats its shadow that often in about half of the worlds.
     passed, found = 0, 0
-    for seed in range(40):
+    for seed in range(30):
         X, y = _world(seed)
-        table = driver_stability(Logistic(), X, y, random_state=seed).table.set_index("feature")
+        table = driver_stability(Rule(), X, y, random_state=seed).table.set_index("feature")
         passed += (~table.loc[[f"null {k}" for k in range(4)], "no_effect"]).sum()
         found += (~table.loc[["driver 0", "driver 1"], "no_effect"]).to_numpy()
-    assert passed <= 8
-    assert found[0] == 40
-    assert found[1] >= 32
+    assert passed <= 6
+    assert found[0] == 30
+    assert found[1] >= 10
 
 
 def test_what_is_constant_for_a_customer_is_not_mistaken_for_many_answers():
     # 40 customers with 12 rows each and an outcome that hangs on the customer: a null that is
     # constant for a customer looks strong. Shadows dealt row by row would be far weaker.
     passed = 0
-    for seed in range(15):
+    for seed in range(10):
         rng = np.random.default_rng(seed)
         customer = np.repeat(np.arange(40), 12)
         index = pd.MultiIndex.from_arrays([customer, np.tile(np.arange(12), 40)])
@@ -120,20 +122,23 @@ def test_what_is_constant_for_a_customer_is_not_mistaken_for_many_answers():
         X = pd.DataFrame(rng.normal(size=(40, 4))[customer], index=index, columns=list("abcd"))
         risk = rng.uniform(0, 1, 40)[customer]
         y = pd.Series((rng.random(480) < risk).astype(int), index)
-        passed += (~driver_stability(Logistic(), X, y, random_state=seed).table["no_effect"]).sum()
-    assert passed <= 4  # of 60
+        passed += (~driver_stability(Rule(), X, y, random_state=seed).table["no_effect"]).sum()
+    assert passed <= 3  # of 40
 
 
 def test_groups_hold_what_their_features_share():
-    # The same thing measured twice: each half is smaller than the whole, the group is the whole
+    # The same thing measured twice: how the credit is shared differs in each refit, what both do
+    # together does not.
     X, y = _world(5, n=600, effects=(0.6,), n_nulls=2)
     X.insert(1, "again", X["driver 0"] + 0.05 * np.random.default_rng(0).normal(size=600))
     calls = {name: Origin("interactions", "count", "", (("kind", "call"),), 30, "support")
              for name in ("driver 0", "again")}  # fmt: skip
-    found = driver_stability(Logistic(), X, y, origins=calls, random_state=1)
+    found = driver_stability(Rule(), X, y, origins=calls, random_state=1)
     group = found.by("touchpoint").set_index("touchpoint")
     alone = found.table.set_index("feature")
-    assert group.loc["support", "importance"] > alone.loc["driver 0", "importance"]
+    width = (alone["high"] - alone["low"]) / alone["importance"]
+    group_width = (group["high"] - group["low"]) / group["importance"]
+    assert group_width["support"] < 0.5 * width[["driver 0", "again"]].min()
     assert group.loc["support", "n_features"] == 2
     assert not group.loc["support", "no_effect"]
     assert group.loc["customer profile", "no_effect"]
@@ -141,19 +146,20 @@ def test_groups_hold_what_their_features_share():
         found.by("planet")
 
 
-def test_the_ensemble_is_refitted_and_the_seed_decides():
+def test_the_seed_decides_at_any_number_of_threads_and_the_note_says_what_was_done():
     X, y = _world(1, n=250, effects=(2.0,), n_nulls=1)
-    X["plan"] = pd.Series(np.where(X["null 0"] > 0, "gold", None), dtype="str")
-    model = ChurnModel(random_state=3, n_jobs=1)
+    model = Rule()
     first = driver_stability(model, X, y, max_rows=100, random_state=1)
     again = driver_stability(model, X, y, max_rows=100, random_state=1, n_jobs=2)
     pd.testing.assert_frame_equal(first.table, again.table)
-    assert first.table["feature"].iloc[0] == "driver 0"
-    assert not first.table["no_effect"].iloc[0]
+    other = driver_stability(model, X, y, max_rows=100, random_state=2)
+    assert not other.table.equals(first.table)
     assert "effort 'fast' instead of 'standard'" in first.note
     assert "100 fixed rows" in first.note
     assert "not causes" in first._repr_html_()
-    assert not hasattr(model, "ensemble_")
+    assert not hasattr(model, "weight_")
+    as_it_is = driver_stability(model, X, y, effort=None)
+    assert "effort" not in as_it_is.note
 
 
 def test_weights_count():
@@ -163,22 +169,22 @@ def test_weights_count():
     noise = pd.Series(rng.integers(0, 2, 400))
     half = np.arange(400) < 200
     mixed = y.where(half, noise)
-    full = driver_stability(Logistic(), X, mixed).table.set_index("feature")
-    part = driver_stability(Logistic(), X, mixed, sample_weight=np.where(half, 0.0, 1.0))
+    full = driver_stability(Rule(), X, mixed).table.set_index("feature")
+    part = driver_stability(Rule(), X, mixed, sample_weight=np.where(half, 0.0, 1.0))
     assert full.loc["driver 0", "importance"] > 2 * part.table["importance"].max()
 
 
 def test_what_cannot_be_refitted_is_said():
     X, y = _world(0, n=60)
     with pytest.raises(ConfigError, match="20 or more, got 5"):
-        driver_stability(Logistic(), X, y, refits=5)
+        driver_stability(Rule(), X, y, refits=5)
     with pytest.raises(ConfigError, match="between 0 and 1, got 95"):
-        driver_stability(Logistic(), X, y, level=95)
+        driver_stability(Rule(), X, y, level=95)
     with pytest.raises(ModelError, match="with contributions, got LogisticRegression"):
         driver_stability(LogisticRegression(), X, y)
     with pytest.raises(EmptyDataError):
-        driver_stability(Logistic(), X.iloc[:0], y.iloc[:0])
+        driver_stability(Rule(), X.iloc[:0], y.iloc[:0])
     with pytest.raises(DataError, match="explained lacks 1 columns of X: \\['null 0'\\]"):
-        driver_stability(Logistic(), X, y, explained=X.drop(columns="null 0"))
+        driver_stability(Rule(), X, y, explained=X.drop(columns="null 0"))
     with pytest.raises(ModelError, match="same index"):
         driver_stability(ChurnModel(), X, y.iloc[::-1])

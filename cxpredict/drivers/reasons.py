@@ -15,6 +15,12 @@ LEAST = 0.01
 """A subject that raises the odds by less than one percent is no reason."""
 
 
+NEARLY_THE_SAME = 0.9
+"""Attributes with a rank correlation of this size or more are one subject."""
+
+FEWEST_ROWS = 100
+"""With fewer rows attributes may agree by chance."""
+
 MORE = 3
 """How many subjects beyond the wanted ones may take the place of those that repeat a fact."""
 
@@ -57,7 +63,8 @@ def reasons_in_words(
 
     Notes
     -----
-    Features about the same subject (the complaints of all windows, one attribute) are one reason:
+    Features about the same subject (the complaints of all windows; an attribute, and others whose
+    rank correlation with it over 100 rows or more is .9 or beyond) are one reason:
     their signed contributions are added up, the sum ranks the subject, and the feature that pushes
     up the most words it. A reason that would repeat a fact is left out: no purchase and no payment
     for the same 18 days, no refund so far and no day with one. "Typical" is the (lower) median over
@@ -72,8 +79,10 @@ def reasons_in_words(
     """
     if top < 1:
         raise ConfigError(f"top must be 1 or more reasons, not {top}.")
+    alike = _alike(X, origins)
     subjects = [
-        "tenure" if name in proxies else _subject(origin) for name, origin in origins.items()
+        "tenure" if name in proxies else _subject(origins[alike.get(name, name)])
+        for name in origins
     ]
     sums, names = sum_by_group(contributions, subjects)
     spokesman = _strongest_feature(contributions, subjects, names)
@@ -99,6 +108,33 @@ def _without_repeats(text: Words, facts: Words) -> Words:
             drop[:, later] |= said[:, later] == said[:, earlier]
     order = np.argsort(drop, axis=1, kind="stable")
     return np.take_along_axis(np.where(drop, "", text), order, axis=1)
+
+
+def _alike(X: pd.DataFrame, origins: Mapping[str, Origin]) -> dict[str, str]:
+    """Find attributes that say nearly the same, and the first one that says it."""
+    columns = {
+        name: codes
+        for name, origin in origins.items()
+        if origin.measure == "attribute" and (codes := _ordered(X[name])) is not None
+    }
+    if len(X) < FEWEST_ROWS or len(columns) < 2:
+        return {}
+    close = pd.DataFrame(columns).rank().corr().abs() >= NEARLY_THE_SAME
+    leader: dict[str, str] = {}
+    for place, name in enumerate(close.columns):
+        first = next((other for other in close.columns[:place] if close.loc[name, other]), name)
+        leader[name] = leader.get(first, first)
+    return leader
+
+
+def _ordered(column: pd.Series) -> pd.Series | None:
+    """Read a number, or two levels as 0 and 1; nothing else has an order."""
+    if pd.api.types.is_numeric_dtype(column):
+        return column.astype("float64").replace([np.inf, -np.inf], np.nan)
+    if column.nunique() != 2:
+        return None
+    codes, _ = pd.factorize(column, sort=True)
+    return pd.Series(codes, column.index, dtype="float64").replace(-1.0, np.nan)
 
 
 _ASPECTS = {

@@ -150,7 +150,7 @@ def _known(name: str, origin: Origin, number: float, typical: float | None, text
             return f"last {what} was {text}"
         case "change":
             return f"{what} changed by {text}" if number else f"{what} did not change"
-        case "days_since" if typical is None or number >= typical:
+        case "days_since" if typical is None or number > typical:
             return f"no {one} for {_days(number)}"
         case "days_since":
             return f"last {one} {_days(number)} ago"

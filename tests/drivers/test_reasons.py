@@ -227,7 +227,7 @@ def test_one_reason_per_subject_by_signed_sums():
         "No purchase for 84 days (typical: 23)",
         "Contract is Month-to-Month",
     ]
-    assert reasons.loc["b"].tolist() == ["No purchase for 23 days", "", ""]
+    assert reasons.loc["b"].tolist() == ["Last purchase 23 days ago", "", ""]
     assert reasons.loc["c"].tolist() == ["", "", ""]
     assert reasons.loc["d"].tolist() == ["No purchase so far", "", ""]
 
@@ -253,15 +253,15 @@ def test_a_fact_is_told_once():
     )
     reasons = reasons_in_words(np.array([[0.5, 0.4, 0.3, 0.2, 0.1]] * 2), values, origins, top=4)
     assert reasons.iloc[0].tolist() == [
-        "No purchase for 18 days",
+        "Last purchase 18 days ago",
         "No refund so far",
         "visits is 2",
         "",
     ]
     assert reasons.iloc[1].tolist() == [
-        "No purchase for 18 days",
-        "No activity for 4 days",
-        "No refund for 50 days",
+        "Last purchase 18 days ago",
+        "Last activity 4 days ago",
+        "Last refund 50 days ago",
         "1 day with refunds so far (typical: 0)",
     ]
 
@@ -279,6 +279,30 @@ def test_what_says_how_long_a_customer_is_there_is_one_reason():
     proxies = ["tenure_days", "renewal_count"]
     together = reasons_in_words(values, rows, origins, top=3, proxies=proxies)
     assert together.iloc[0].tolist() == ["Customer for 90 days", "plan is gold", ""]
+
+
+def test_attributes_that_say_the_same_are_one_reason():
+    # "referred a friend" is whether there are referrals: what pulls against each other is added up
+    rng = np.random.default_rng(0)
+    referrals = rng.integers(0, 2, 200) * rng.integers(1, 3, 200)
+    rows = pd.DataFrame(
+        {
+            "referrals": referrals,
+            "referred": np.where(referrals > 0, "yes", "no"),
+            "plan": rng.choice(["basic", "gold"], 200),
+        }
+    )
+    origins = {name: Origin("customers", "attribute", name) for name in rows}
+    pushes = np.column_stack(
+        [np.where(referrals > 0, -0.8, 0.8), np.where(referrals > 0, 0.5, -0.5), [0.1] * 200]
+    )
+    reasons = reasons_in_words(pushes, rows, origins, top=2)
+    none = referrals == 0
+    assert reasons.loc[none, "reason_1"].str.startswith("referrals is 0").all()
+    assert reasons.loc[none, "reason_2"].str.startswith("plan is").all()
+    assert reasons.loc[~none, "reason_1"].str.startswith("plan is").all()
+    few = reasons_in_words(pushes[:50], rows[:50], origins, top=2)
+    assert few["reason_1"].str.startswith("referred is yes").sum() == (~none[:50]).sum()
 
 
 def test_reasons_of_a_row_do_not_depend_on_the_order_of_rows():

@@ -26,7 +26,7 @@ def dependence_table(values: pd.Series, contribution: pd.Series) -> pd.DataFrame
     DataFrame, by value
         ``value`` (median of a bin, or the level), ``contribution`` (mean, log-odds), ``n`` (rows).
         Numbers of more than ten different values are cut into at most ten bins of about equal
-        size; of categories the 20 most frequent are kept. Gaps are left out.
+        size; of categories the 20 most frequent are kept. Gaps and infinite values are left out.
 
     Examples
     --------
@@ -36,6 +36,8 @@ def dependence_table(values: pd.Series, contribution: pd.Series) -> pd.DataFrame
     1    3.0           0.5  1
     """
     known = values.notna().to_numpy()
+    if pd.api.types.is_numeric_dtype(values):
+        known = np.isfinite(values.to_numpy(dtype=np.float64, na_value=np.nan))
     values, pushed = values[known], contribution.to_numpy()[known]
     if not pd.api.types.is_numeric_dtype(values):
         words = values.astype("str").to_numpy()

@@ -77,7 +77,9 @@ def test_dependence_table_by_hand():
     assert many["n"].tolist() == [10] * 10
     words = dependence_table(pd.Series(["b", "a", "b"]), pd.Series([0.2, -0.1, 0.4]))
     assert words["value"].tolist() == ["a", "b"]
-    assert len(dependence_table(pd.Series([np.nan]), pd.Series([1.0]))) == 0
+    levels = dependence_table(pd.Series(["b", "a"], dtype="category"), pd.Series([0.2, -0.1]))
+    assert levels["value"].tolist() == ["a", "b"]
+    assert len(dependence_table(pd.Series([np.nan, np.inf]), pd.Series([1.0, 2.0]))) == 0
 
 
 def test_dependence_draws_customers_means_and_the_typical_value():

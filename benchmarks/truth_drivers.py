@@ -4,14 +4,14 @@
   some drivers hang together, so do two of the others). The true size of a driver is the mean
   distance of its part of the log-odds from its mean. With four features of size 0 no order can
   reach a Spearman correlation above .989.
-- **Simulated company** (dear: 30 repetitions): features are grouped to the drivers by what shows
+- **Simulated company** (dear: 24 repetitions): features are grouped to the drivers by what shows
   them. The truth is the total effect on the weekly log-hazard over all Mondays; the model predicts
   28 days, in which what happened fades, and reads moods from the few who answer. What failures and
   waits do through satisfaction is theirs in the truth, while the model may read it from scores and
   complaints. Plan prices count as segment, which decides them. Four of the seven true sizes lie
   between .21 and .28, so that chance alone decides their order in a log of this length.
 - **No effect**: worlds of 700 rows, and such in which nothing has an effect, are refitted 20 times
-  with shadows beside the features: 200 times with plain boosted trees, 20 with `ChurnModel`. One
+  with shadows beside the features: 200 times with plain boosted trees, 12 with `ChurnModel`. One
   more feature without effect goes along with a driver: it is shown, and no bar is on it, because
   a model does use it.
 """
@@ -39,10 +39,10 @@ def bars(repetitions):
     yield from _no_effect(f"{dear} worlds, boosted trees", trees)
     alone = repeat(stability, dear // 2, n=700, strength=0.0)
     yield from _no_effect(f"{dear // 2} worlds without any effect, boosted trees", alone)
-    few = max(2, dear // 10)
+    few = max(2, dear // 16)
     own = repeat(stability, few, n=700, ensemble=True)
     yield from _no_effect(f"{few} worlds, ChurnModel", own)
-    few = max(2, dear * 3 // 20)
+    few = max(2, dear * 3 // 25)
     found = pd.DataFrame(repeat(sizes_in_a_company, few, n=4_000))
     print(found.mean().round(3).to_string())
     yield from _agreement(f"simulated company ({few} repetitions)", found["spearman"])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY, INK = "#4c72b0", "#dd8452", "#8c8c8c", "#333333"
-NOT_CAUSES = "It describes the model, not causes."
+NOT_CAUSES = "This describes the model, not causes."
 
 
 def bar_plot(table: pd.DataFrame, *, level: float) -> "Figure":

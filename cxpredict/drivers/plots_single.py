@@ -106,11 +106,12 @@ def waterfall_plot(table: pd.DataFrame) -> "Figure":
     axes.set_yticks(place, [plain(fill(text, 48)) for text in steps["step"]], fontsize=9)
     for x, style in ((base, "--"), (margin, "-")):
         axes.axvline(x, color=GREY, linestyle=style, linewidth=1)
+    axes.use_sticky_edges = False
     axes.margins(x=0.12)
     axes.set_xlabel("log-odds (dashed: base, line: this customer)")
     axes.set_title(
-        f"From the base {base:.2f} to the margin {margin:.2f} in log-odds, a probability of "
-        f"{1 / (1 + np.exp(-margin)):.1%} before calibration\n{NOT_CAUSES}",
+        f"From the base {base:.2f} to the margin {margin:.2f} in log-odds,\n"
+        f"a probability of {1 / (1 + np.exp(-margin)):.1%} before calibration. {NOT_CAUSES}",
         fontsize=10,
     )
     axes.spines[["top", "right"]].set_visible(False)

@@ -123,3 +123,13 @@ def test_false_alarms_are_rare_and_real_clocks_are_found():
     assert not proxies_of_time(rng.normal(size=(300, 400)), clocks, customers).any()
     counts = rng.poisson(tenure[:, None] / 60, size=(300, 50))
     assert proxies_of_time(counts.astype(float), clocks, customers).mean() > 0.95
+
+
+def test_the_training_job_marks_what_the_configuration_calls_actionable(run):
+    for model in run.models:
+        table = model.drivers.table.set_index("feature")
+        where = {name: origin.touchpoint for name, origin in model.drivers.origins.items()}
+        levers = table.index.map(where).isin(run.config.actionable)
+        assert levers.any()
+        assert (table["actionable"].to_numpy() == levers).all()
+        assert table.loc["tenure_days", "proxy_of_time"]

@@ -199,7 +199,7 @@ def driver_stability(
     This is a statement about one driver; among many drivers without effect a few pass by chance.
     "No effect" is also what an effect looks like that is too small for these data. A feature
     without effect of its own that goes along with a real driver gets part of its credit, and
-    passes. Features that say the same share their credit by chance in each refit: see
+    may pass. Features that say the same share their credit by chance in each refit: see
     `DriverStability.by`. Sizes are those of the refits: with lower effort, fewer different
     customers and the shadows beside, they are somewhat smaller than those of the model itself.
     Dates that few rows tell apart (month of the year) cannot be judged by drawing customers.

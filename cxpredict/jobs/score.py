@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from cxpredict.action.targets import Offer, assign_arms, rank_targets
 from cxpredict.config import BetaSettings, Config, OfferSettings, ValueSettings, load_config
 from cxpredict.data.log import CustomerLog
-from cxpredict.drivers.contributions import explain
+from cxpredict.drivers.explain import explain
 from cxpredict.errors import ConfigError, DataError, EmptyDataError
 from cxpredict.features.build import build_features
 from cxpredict.jobs.bundle import Bundle

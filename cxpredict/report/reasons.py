@@ -6,9 +6,9 @@ import pandas as pd
 
 from cxpredict.config import Config
 from cxpredict.drivers.contributions import Drivers
+from cxpredict.drivers.flags import is_actionable
 from cxpredict.drivers.grouping import importance, sum_by_group
 from cxpredict.features.audit.split import customer_codes
-from cxpredict.features.origin import Origin
 from cxpredict.jobs.results import TrainedModel, TrainingRun
 from cxpredict.report.business import AtRisk, at_risk
 from cxpredict.report.wording import count, direction, money, outcome_words, percent, place
@@ -70,12 +70,6 @@ def subjects(drivers: Drivers, actionable: list[str]) -> pd.DataFrame:
     measured["low"], measured["high"] = measured["low"] * scale, measured["high"] * scale
     table = pd.concat([pd.DataFrame(rows), measured], axis=1)
     return table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
-
-
-def is_actionable(feature: str, origin: Origin, names: list[str]) -> bool:
-    """Whether a feature, its kind or its touchpoint is among those the company can change."""
-    own = {feature, origin.column, origin.touchpoint, dict(origin.filters).get("kind", "")}
-    return bool((own - {""}) & set(names))
 
 
 def _keys(drivers: Drivers) -> list[str]:

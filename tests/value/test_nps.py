@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from cxpredict.data.suppression import hidden_groups
 from cxpredict.errors import DataError, EmptyDataError
 from cxpredict.value.nps import nps, nps_difference
 from cxpredict.value.nps.answers import Answers
 from cxpredict.value.nps.intervals import interval
 from cxpredict.value.nps.posterior import Posterior
 from cxpredict.value.nps.scores import nps_group
-from cxpredict.value.nps.suppression import hidden_groups
 
 FIXTURE = [10] * 50 + [8] * 30 + [3] * 20
 DECLARED = {"scale": (0, 10)}

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxpredict.data.log import CustomerLog
+from cxpredict.data.suppression import MIN_RESPONDENTS
 from cxpredict.drivers.survey.answers import Floats, Ints
 from cxpredict.drivers.survey.regression import LEAST_OWN, least_squares
 from cxpredict.drivers.survey.touchpoint_exposures import covariates, exposures, spend_after
@@ -18,7 +19,6 @@ from cxpredict.features.problem import ChurnProblem
 from cxpredict.features.problem.population import Date
 from cxpredict.models.resampling import customer_groups
 
-FEWEST_SHOWN = 11
 FEWEST_CUSTOMERS = 50
 FEWEST_EVENTS = 10
 """Leavers, stayers or payers to be expected on each side of a comparison at the average rate."""
@@ -118,7 +118,7 @@ def influence(
     reasons: dict[str, list[str]] = {name: [] for name in names}
     for comparison in comparisons:
         n = [comparison.n_customers(side > 0) for side in comparison.exposed.to_numpy().T]
-        shown = [np.nan if 0 < each < FEWEST_SHOWN else each for each in n]
+        shown = [np.nan if 0 < each < MIN_RESPONDENTS else each for each in n]
         table[f"n_{comparison.name}"] = pd.Series(shown, index=comparison.exposed.columns)
         for outcome, y in outcomes.items():
             differences = adjusted_differences(comparison, outcome, y, level=level)

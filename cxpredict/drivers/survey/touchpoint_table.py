@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxpredict.data.log import CustomerLog
+from cxpredict.data.suppression import MIN_RESPONDENTS, hidden_groups
 from cxpredict.drivers.survey.answers import check_level
 from cxpredict.drivers.survey.touchpoint_history import (
     FEWEST_FOR_TREND,
@@ -19,7 +20,7 @@ from cxpredict.drivers.survey.touchpoint_history import (
     season,
     volume,
 )
-from cxpredict.drivers.survey.touchpoint_influence import FEWEST_SHOWN, influence
+from cxpredict.drivers.survey.touchpoint_influence import influence
 from cxpredict.errors import ConfigError, DataError
 from cxpredict.features.events import to_utc
 from cxpredict.features.problem import ChurnProblem
@@ -244,7 +245,7 @@ def _suppress(table: pd.DataFrame) -> None:
     few = _hidden(table["customers"].to_numpy(float))
     unheard = _hidden(table["customers_answering"].fillna(0).to_numpy(float))
     before = table["customers_before"].to_numpy(float)
-    newly = few | ((before > 0) & (before < FEWEST_SHOWN))
+    newly = few | ((before > 0) & (before < MIN_RESPONDENTS))
     for hidden, columns, what in (
         (few, [*_VOLUME, *_SEASON], "volume"),
         (newly, _CHANGE, "change"),
@@ -253,17 +254,14 @@ def _suppress(table: pd.DataFrame) -> None:
         table.loc[hidden, columns] = np.nan
         for place in np.flatnonzero(hidden):
             table["reason"].iloc[place].append(
-                f"{what}: suppressed, it or another has fewer than {FEWEST_SHOWN} customers"
+                f"{what}: suppressed, it or another has fewer than {MIN_RESPONDENTS} customers"
             )
 
 
 def _hidden(customers: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    hidden = (customers > 0) & (customers < FEWEST_SHOWN)
-    if hidden.any():
-        for place in np.argsort(customers, kind="stable"):
-            if hidden.sum() >= 2 and customers[hidden].sum() >= FEWEST_SHOWN:
-                break
-            hidden[place] |= customers[place] > 0
+    """Hide small groups; of nobody there is nothing to hide."""
+    hidden, somebody = np.zeros(len(customers), dtype=bool), customers > 0
+    hidden[somebody] = hidden_groups(customers[somebody])
     return hidden
 
 

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxpredict.data.suppression import blank, hidden_groups
 from cxpredict.errors import DataError, EmptyDataError
 from cxpredict.value.checks import common_index
 from cxpredict.value.nps.answers import Answers, codes, row_customers, row_weights, signs
 from cxpredict.value.nps.difference import nps_difference
 from cxpredict.value.nps.intervals import Method, check_method, interval
 from cxpredict.value.nps.scores import Scale, nps_scores
-from cxpredict.value.nps.suppression import blank, hidden_groups
 
 __all__ = ["Method", "nps", "nps_difference"]
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
+from cxpredict.data.suppression import MIN_RESPONDENTS, blank
 from cxpredict.errors import DataError, EmptyDataError
 from cxpredict.value.nps.answers import Answers, codes, row_customers, row_weights, signs
 from cxpredict.value.nps.intervals import (
@@ -17,7 +18,6 @@ from cxpredict.value.nps.intervals import (
     resampled,
 )
 from cxpredict.value.nps.scores import Scale, nps_scores
-from cxpredict.value.nps.suppression import MIN_RESPONDENTS, blank
 
 Result = tuple[float, float, float, float]
 _LEAST_VARIANCE = 0.05

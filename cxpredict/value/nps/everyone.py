@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from cxpredict.data.suppression import blank, hidden_groups
 from cxpredict.errors import DataError
 from cxpredict.value.checks import common_index
 from cxpredict.value.covariates import plain_matrix
@@ -23,7 +24,6 @@ from cxpredict.value.nps.robust import (
     folds_of,
 )
 from cxpredict.value.nps.scores import Scale, nps_scores
-from cxpredict.value.nps.suppression import blank, hidden_groups
 
 _MIN_ANSWERS = 100
 _MIN_KIND = 10

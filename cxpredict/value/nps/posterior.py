@@ -57,7 +57,14 @@ class Posterior:
         return float(optimize.brentq(lambda t: float(self.below(t)) - at, -1, 1, xtol=1e-8))
 
     def minus(self, other: "Posterior") -> Any:
-        """Return the distribution function of this NPS minus an independent other one."""
+        """Return the distribution function of this NPS minus an independent other one.
+
+        Mean of integrating over either, so that exchanging the two only turns the sign.
+        """
+        one, two = self._minus(other), other._minus(self)
+        return lambda limit: (one(limit) + 1 - two(-limit)) / 2
+
+    def _minus(self, other: "Posterior") -> Any:
         liking = stats.beta.ppf(_ODDS[_COARSE], self.promoters, self.detractors)
         points = np.outer(self._decided[_COARSE], 2 * liking - 1)
         mass = np.outer(_MASS[_COARSE], _MASS[_COARSE])

@@ -84,11 +84,11 @@ class Calibration:
     chance: Chance
     drift: Drift | None
 
-    def apply(self, codes: Floats, n_jobs: int) -> Applied:
+    def apply(self, codes: Floats) -> Applied:
         """Return the calibrated curves of rows."""
         presence, members, directions = [], [], []
         for member, alignment in zip(self.curves.members, self.alignment, strict=True):
-            p, q, d = self.curves.of(*member.predict(codes, len(self.factor), n_jobs), self.factor)
+            p, q, d = self.curves.of(*member.predict(codes, len(self.factor)), self.factor)
             q, d = _moved(q, d, alignment, self.curves.squared)
             presence.append(p)
             members.append(q + self.shift * d)
@@ -106,12 +106,12 @@ def calibrate(
     rows: Any,
     fold: Ints,
     discount: Floats,
-    n_jobs: int,
+    *,
     seasons: int,
 ) -> Calibration:
     """Fit the calibration on rows that each member has not seen."""
     periods = outcomes.margin.shape[1]
-    predicted = [member.predict(codes, periods, n_jobs) for member in curves.members]
+    predicted = [member.predict(codes, periods) for member in curves.members]
     own = (fold, np.arange(len(fold)))
     asked = np.array([p for p, _ in predicted])
     margin = np.array([m for _, m in predicted])

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
-from cxpredict.value.lifetime.target import Churn, Floats, Outcomes
+from cxpredict.models.ensemble.boosters import pool
+from cxpredict.value.lifetime.target import Flags, Floats, Outcomes
 
 Ints = npt.NDArray[np.intp]
+Model: TypeAlias = "lgb.Booster | float"
 MAX_ROUNDS = 400
 PATIENCE = 20
 NEGATIVE_SHARE = 0.1
 """Share of negative money from which margins are learnt by squared error."""
 _SHAPE: dict[str, Any] = {
     "num_leaves": 8,
-    "learning_rate": 0.05,
+    "learning_rate": 0.1,
     "min_data_in_leaf": 30,
     "lambda_l2": 5.0,
     "feature_fraction": 0.6,
     "bagging_fraction": 0.8,
     "bagging_freq": 1,
-    "max_bin": 127,
+    "num_threads": 1,
     "deterministic": True,
     "force_row_wise": True,
     "verbosity": -1,
 }
+_BINARY: dict[str, Any] = {"objective": "binary"}
+_TWEEDIE: dict[str, Any] = {"objective": "tweedie", "tweedie_variance_power": 1.5}
+_SQUARED: dict[str, Any] = {"objective": "regression"}
 
 
 @dataclass(frozen=True)
@@ -44,21 +49,18 @@ class Member:
         Margin of a period in which the customer is there, in units of `scale`.
     scale : float
         Money per unit.
-    churn : {"event", "silence"}
-        What presence is.
     """
 
-    presence: lgb.Booster | float
-    margin: lgb.Booster | float
+    presence: Model
+    margin: Model
     scale: float
-    churn: Churn
 
-    def predict(self, codes: Floats, periods: int, n_jobs: int) -> tuple[Floats, Floats]:
+    def predict(self, codes: Floats, periods: int) -> tuple[Floats, Floats]:
         """Return the probability asked about presence, and margin if there, both (n, periods)."""
         period = np.repeat(np.arange(periods, dtype=np.float64), len(codes))
         matrix = np.column_stack([np.tile(codes, (periods, 1)), period])
-        asked = _predict(self.presence, matrix, n_jobs).reshape(periods, -1).T
-        margin = _predict(self.margin, matrix, n_jobs).reshape(periods, -1).T
+        asked = _predict(self.presence, matrix).reshape(periods, -1).T
+        margin = _predict(self.margin, matrix).reshape(periods, -1).T
         return asked, margin * self.scale
 
 
@@ -79,7 +81,7 @@ def fit_members(
     *,
     squared: bool,
     seed: int,
-    n_jobs: int,
+    n_jobs: int | None,
 ) -> tuple[list[Member], dict[str, int]]:
     """Fit one member per fold on the other folds; rounds are those of the lowest held-out loss.
 
@@ -99,45 +101,40 @@ def fit_members(
         Learn margins by squared error, otherwise by the Tweedie likelihood.
     seed : int
         Seed of the boosters.
-    n_jobs : int
-        Threads.
+    n_jobs : int or None
+        Threads; the result does not depend on them.
 
     Returns
     -------
     tuple of (list of Member, dict)
         One member per fold, and the rounds of presence and margin.
     """
-    options = {**_SHAPE, "seed": seed, "num_threads": n_jobs}
     came = outcomes.there if outcomes.churn == "silence" else 1.0 - outcomes.there
-    presence, rounds = _cross_fit(
-        codes, came, outcomes.asked, weight, fold, categories, {**options, "objective": "binary"}
-    )
-    scale = float(np.abs(outcomes.margin[outcomes.earning]).mean()) if outcomes.earning.any() else 0
-    scale = scale or 1.0
+    earned = np.abs(outcomes.margin[outcomes.earning])
+    scale = float(earned.mean()) if earned.any() else 1.0
     money = outcomes.margin / scale if squared else np.maximum(outcomes.margin, 0.0) / scale
-    loss = (
-        {"objective": "regression"}
-        if squared
-        else {"objective": "tweedie", "tweedie_variance_power": 1.5}
-    )
-    margin, margin_rounds = _cross_fit(
-        codes, money, outcomes.earning, weight, fold, categories, {**options, **loss}
-    )
-    members = [
-        Member(p, m, scale, outcomes.churn) for p, m in zip(presence, margin, strict=True)
-    ]
+    loss = _SQUARED if squared else _TWEEDIE
+    tasks = [(came, outcomes.asked, _BINARY), (money, outcomes.earning, loss)]
+
+    def cross_fit(task: tuple[Floats, Flags, dict[str, Any]]) -> tuple[list[Model], int]:
+        return _cross_fit(codes, *task, weight, fold, categories, seed)
+
+    with pool(n_jobs, len(codes)) as run:
+        (presence, rounds), (margin, margin_rounds) = run(cross_fit, tasks)
+    members = [Member(p, m, scale) for p, m in zip(presence, margin, strict=True)]
     return members, {"presence": rounds, "margin": margin_rounds}
 
 
 def _cross_fit(
     codes: Floats,
     target: Floats,
-    used: npt.NDArray[np.bool_],
+    used: Flags,
+    loss: dict[str, Any],
     weight: Floats,
     fold: Ints,
     categories: list[int],
-    options: dict[str, Any],
-) -> tuple[list[lgb.Booster | float], int]:
+    seed: int,
+) -> tuple[list[Model], int]:
     row, period = np.nonzero(used)
     y, w = target[row, period], weight[row]
     n_folds = int(fold.max()) + 1
@@ -150,7 +147,7 @@ def _cross_fit(
     folds = [(np.flatnonzero(fold[row] != k), np.flatnonzero(fold[row] == k))
              for k in range(n_folds)]
     found = lgb.cv(
-        options,
+        {**_SHAPE, **loss, "seed": seed},
         data,
         num_boost_round=MAX_ROUNDS,
         folds=folds,
@@ -165,9 +162,9 @@ def _trimmed(booster: lgb.Booster, rounds: int) -> lgb.Booster:
     return lgb.Booster(model_str=booster.model_to_string(num_iteration=rounds))
 
 
-def _predict(model: lgb.Booster | float, matrix: Floats, n_jobs: int) -> Floats:
+def _predict(model: Model, matrix: Floats) -> Floats:
     if isinstance(model, float):
         return np.full(len(matrix), model)
     if not len(matrix):
         return np.zeros(0)
-    return np.asarray(model.predict(matrix, num_threads=n_jobs))
+    return np.asarray(model.predict(matrix, num_threads=1))

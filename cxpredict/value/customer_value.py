@@ -234,7 +234,9 @@ def discount_factors(
     """
     if isinstance(period_days, bool) or int(period_days) != period_days or period_days < 1:
         raise DataError(f"period_days: expected a whole number from 1 on, got {period_days!r}.")
-    yearly = float(in_range("yearly_discount_rate", yearly_discount_rate, 0.0, 1.0, hint=_RATE_HINT))
+    yearly = float(
+        in_range("yearly_discount_rate", yearly_discount_rate, 0.0, 1.0, hint=_RATE_HINT)
+    )
     rate = (1 + yearly) ** (period_days / 365.25) - 1
     return discounted_survival(1.0, periods=periods, discount_rate=rate, payment=payment)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_log import PLAIN, START, open_log, random_frames
 from sklearn.base import clone
@@ -110,7 +110,7 @@ def test_the_latest_version_counts():
     assert found["margin_1"].tolist() == [4.0]
 
 
-@PLAIN
+@settings(PLAIN, max_examples=6)
 @given(seed=st.integers(0, 10_000), days=st.integers(5, 40))
 def test_margins_agree_with_a_loop(seed, days):
     log = open_log(random_frames(seed))

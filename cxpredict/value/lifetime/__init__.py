@@ -255,8 +255,9 @@ class CustomerValueModel(BaseEstimator):
             index = getattr(table, "index", None)
             if isinstance(index, pd.Index) and "as_of" in index.names:
                 dates = pd.to_datetime(index.get_level_values("as_of"), utc=True)
-                return int((dates.max() - dates.min()).days // self.period_days) + self.n_periods_
-        return self.n_periods_
+                between = int((dates.max() - dates.min()).days) // int(self.period_days)
+                return between + int(self.n_periods_)
+        return int(self.n_periods_)
 
     def _check_settings(self) -> None:
         if self.churn not in get_args(Churn):

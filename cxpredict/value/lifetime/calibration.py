@@ -40,7 +40,7 @@ class Curves:
         if self.churn == "silence":
             presence = exposure = asked
         else:
-            presence = np.cumprod(1.0 - asked, axis=1)
+            presence = np.cumprod(1.0 - asked, axis=1, dtype=np.float64)
             exposure = np.hstack([np.ones((len(asked), 1)), presence[:, :-1]])
         expected = exposure * margin
         return presence, expected, exposure if self.squared else expected

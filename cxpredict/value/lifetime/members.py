@@ -144,8 +144,9 @@ def _cross_fit(
     data = lgb.Dataset(
         matrix, y, weight=w, categorical_feature=categories or "auto", params={"verbosity": -1}
     )
-    folds = [(np.flatnonzero(fold[row] != k), np.flatnonzero(fold[row] == k))
-             for k in range(n_folds)]
+    folds = [
+        (np.flatnonzero(fold[row] != k), np.flatnonzero(fold[row] == k)) for k in range(n_folds)
+    ]
     found = lgb.cv(
         {**_SHAPE, **loss, "seed": seed},
         data,

@@ -119,9 +119,13 @@ def read_outcomes(y: Any, churn: Churn) -> tuple[Outcomes, pd.Series]:
     )
     _refuse(~np.isnan(there) & (there != 0) & (there != 1), "there: {} neither 0 nor 1")
     if churn == "event":
-        _refuse((there[:, :-1] == 0) & (there[:, 1:] == 1), (
-            "there: {} come back after they had left; use churn='silence' where nobody sees "
-            "who has left"))
+        _refuse(
+            (there[:, :-1] == 0) & (there[:, 1:] == 1),
+            (
+                "there: {} come back after they had left; use churn='silence' where nobody sees "
+                "who has left"
+            ),
+        )
         # What follows for those who left is known: nothing.
         left = np.hstack([np.zeros((len(y), 1), bool), there[:, :-1] == 0])
         left = np.logical_or.accumulate(left, axis=1)

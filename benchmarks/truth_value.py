@@ -167,7 +167,8 @@ def company_dates():
         found.append((X, hazard.reindex(ids).to_numpy(), price.reindex(ids).to_numpy()))
     first = found[0][0]
     names = ["plan_price", *(c for c in first if c != "plan_price" and first[c].notna().all())]
-    return [(X[names[:COMPANY_COLUMNS]], hazard, price) for X, hazard, price in found]
+    names = names[:COMPANY_COLUMNS]
+    return [(X[names].reset_index(drop=True), hazard, price) for X, hazard, price in found]
 
 
 def peers_are_right(repetitions):

@@ -11,12 +11,13 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from cxpredict.errors import ModelError
-from cxpredict.models.columns import learn_columns
+from cxpredict.models.columns import ColumnPlan, learn_columns
 from cxpredict.models.inputs import as_frame, generator, training_rows
 from cxpredict.models.resampling import grouped_folds
+from cxpredict.models.state import expect_state
 from cxpredict.value.checks import Floats
 from cxpredict.value.customer_value import Payment, discount_factors
-from cxpredict.value.lifetime.calibration import Curves, calibrate
+from cxpredict.value.lifetime.calibration import Calibration, Curves, calibrate
 from cxpredict.value.lifetime.forecast import ValueForecast
 from cxpredict.value.lifetime.members import fit_members, margins_are_signed
 from cxpredict.value.lifetime.target import Churn, Outcomes, read_outcomes
@@ -25,6 +26,10 @@ __all__ = ["CustomerValueModel"]
 
 _FEWEST_CUSTOMERS = 20
 _FEWEST_FOLDS = 3
+_SETTINGS = (
+    *("period_days", "yearly_discount_rate", "payment", "churn"),
+    *("n_folds", "random_state", "n_jobs"),
+)
 
 
 class CustomerValueModel(BaseEstimator):
@@ -231,6 +236,47 @@ class CustomerValueModel(BaseEstimator):
         check_is_fitted(self)
         return self.columns_.check(as_frame(self, X, reset=False))
 
+    def to_state(self) -> dict[str, Any]:
+        """Return the fitted model as JSON-able dict; `from_state` rebuilds it bit for bit."""
+        check_is_fitted(self)
+        settings = {name: getattr(self, name) for name in _SETTINGS}
+        if not isinstance(self.random_state, int | None):
+            settings["random_state"] = None  # a generator cannot be written down
+        return {
+            "model": "CustomerValueModel",
+            **settings,
+            "named": hasattr(self, "feature_names_in_"),
+            "columns": self.columns_.to_state(),
+            "column_report": self.column_report_.to_dict(orient="list"),
+            "n_missing_target": self.n_missing_target_,
+            "n_periods": self.n_periods_,
+            "margin_loss": self.margin_loss_,
+            "rounds": self.rounds_,
+            "calibration": self.calibration_.to_state(),
+            "seed": self.seed_,
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """Rebuild a fitted model from `to_state`.
+
+        Raises
+        ------
+        ModelError
+            The state belongs to another kind of model.
+        """
+        expect_state(state, "CustomerValueModel")
+        model = cls(**{name: state[name] for name in _SETTINGS})
+        model.columns_ = ColumnPlan.from_state(state["columns"])
+        model.n_features_in_ = len(model.columns_.columns)
+        if state["named"]:
+            model.feature_names_in_ = np.array(model.columns_.names, dtype=object)
+        model.column_report_ = pd.DataFrame(state["column_report"])
+        for name in ("n_missing_target", "n_periods", "margin_loss", "rounds", "seed"):
+            setattr(model, f"{name}_", state[name])
+        model.calibration_ = Calibration.from_state(state["calibration"])
+        return model
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
@@ -272,7 +318,16 @@ class CustomerValueModel(BaseEstimator):
 
 def _expect_enough(outcomes: Outcomes, groups: npt.NDArray[np.intp]) -> None:
     """Refuse a period about which too little is known."""
-    counts = [len(np.unique(groups[known])) for known in outcomes.known.T]
+
+    def customers(rows: npt.NDArray[np.bool_]) -> int:
+        return len(np.unique(groups[rows]))
+
+    counts = [
+        customers(asked if lost.any() else known)
+        for known, asked, lost in zip(
+            outcomes.known.T, outcomes.asked.T, outcomes.lost.T, strict=True
+        )
+    ]
     poor = [f"{k}: {n}" for k, n in enumerate(counts, start=1) if n < _FEWEST_CUSTOMERS]
     if poor:
         raise ModelError(

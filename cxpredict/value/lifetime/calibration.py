@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from cxpredict.value.lifetime.forecast import Chance, Drift, learn_chance
 from cxpredict.value.lifetime.members import Member
-from cxpredict.value.lifetime.target import Churn, Floats, Outcomes
+from cxpredict.value.lifetime.target import Churn, Flags, Floats, Outcomes
 
 Ints = npt.NDArray[np.intp]
+_ARRAYS = ("factor", "alignment", "shift", "covariance")
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,39 @@ class Calibration:
     chance: Chance
     drift: Drift | None
 
+    def to_state(self) -> dict[str, Any]:
+        """Return the calibration, members included, as text, numbers and lists."""
+        arrays = {name: getattr(self, name).tolist() for name in _ARRAYS}
+        chance = {
+            "edges": self.chance.edges.tolist(),
+            "residuals": [part.tolist() for part in self.chance.residuals],
+            "weights": [part.tolist() for part in self.chance.weights],
+        }
+        return {
+            **arrays,
+            "members": [member.to_state() for member in self.curves.members],
+            "squared": self.curves.squared,
+            "churn": self.curves.churn,
+            "chance": chance,
+            "drift": None if self.drift is None else asdict(self.drift),
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Calibration:
+        """Rebuild a calibration from `to_state`."""
+        members = tuple(Member.from_state(entry) for entry in state["members"])
+        chance = state["chance"]
+        return cls(
+            curves=Curves(members, state["squared"], state["churn"]),
+            **{name: np.array(state[name], dtype=np.float64) for name in _ARRAYS},
+            chance=Chance(
+                np.array(chance["edges"], dtype=np.float64),
+                [np.array(part) for part in chance["residuals"]],
+                [np.array(part) for part in chance["weights"]],
+            ),
+            drift=None if state["drift"] is None else Drift(**state["drift"]),
+        )
+
     def apply(self, codes: Floats) -> Applied:
         """Return the calibrated curves of rows."""
         presence, members, directions = [], [], []
@@ -136,12 +170,11 @@ def calibrate(
     np.add.at(influence, rows.groups, _ratio(error, size))
     n = len(np.unique(rows.groups))
     covariance = influence.T @ influence * n / max(n - 1, 1)
-    whole = outcomes.known.all(axis=1)
+    whole = w[:, -1] > 0
     value, residual = (expected[whole] @ discount), ((known - expected)[whole] @ discount)
-    drift = _drift(error, w * expected, rows, seasons)
-    return Calibration(
-        curves, factor, alignment, shift, covariance, learn_chance(value, residual), drift
-    )
+    drift = _drift(error, w * expected, outcomes.asked, rows, seasons)
+    chance = learn_chance(value, residual, w[whole, -1])
+    return Calibration(curves, factor, alignment, shift, covariance, chance, drift)
 
 
 def _moved(q: Floats, d: Floats, by: Floats, squared: bool) -> tuple[Floats, Floats]:
@@ -153,17 +186,20 @@ def _ratio(above: Floats, below: Floats) -> Floats:
     return np.asarray(np.where(below != 0, above / np.where(below != 0, below, 1.0), 0.0))
 
 
-def _drift(error: Floats, expected: Floats, rows: Any, seasons: int) -> Drift | None:
+def _drift(
+    error: Floats, expected: Floats, watched: Flags, rows: Any, seasons: int
+) -> Drift | None:
     """Spread of realised by expected margin between cells of date and period, less chance."""
     if rows.dates is None or len(np.unique(rows.dates)) < 2:
         return None
-    cells, noise = [], []
+    squares, chance = [], []
     for date in np.unique(rows.dates):
         at = rows.dates == date
-        size = expected[at].sum(axis=0)
-        ok = size > 0
-        cells.append((error[at].sum(axis=0) / np.where(ok, size, 1))[ok])
-        noise.append(((error[at] ** 2).sum(axis=0) / np.where(ok, size, 1) ** 2)[ok])
-    ratio, chance = np.concatenate(cells), np.concatenate(noise)
-    spread = float(np.sqrt(max(0.0, (ratio**2).mean() - chance.mean())))
-    return Drift(spread, seasons)
+        # Of a period that is not over, only those who left are known.
+        size = np.where(watched[at].any(axis=0), expected[at].sum(axis=0), 0.0)
+        squares.append(_ratio(error[at].sum(axis=0), size)[size > 0] ** 2)
+        chance.append(_ratio((error[at] ** 2).sum(axis=0), size**2)[size > 0])
+    if not sum(len(cells) for cells in squares):
+        return None
+    excess = np.concatenate(squares).mean() - np.concatenate(chance).mean()
+    return Drift(float(np.sqrt(max(0.0, excess))), seasons)

@@ -26,10 +26,13 @@ class Chance:
     residuals : list of ndarray of float
         Per bin, held-out realised less expected value of customers observed to the horizon,
         centred.
+    weights : list of ndarray of float
+        Per bin, the share of each residual.
     """
 
     edges: Floats
     residuals: list[Floats]
+    weights: list[Floats]
 
     def draw(self, value: Floats, rng: np.random.Generator) -> Floats:
         """Draw what the total of these customers may differ from its expectation."""
@@ -37,20 +40,22 @@ class Chance:
             np.searchsorted(self.edges, value, side="right"), minlength=len(self.residuals)
         )
         total = np.zeros(_DRAWS)
-        for n, residual in zip(counts, self.residuals, strict=True):
+        for n, residual, weight in zip(counts, self.residuals, self.weights, strict=True):
             if n:
-                share = np.full(len(residual), 1.0 / len(residual))
-                total += rng.multinomial(n, share, size=_DRAWS) @ residual
+                total += rng.multinomial(n, weight, size=_DRAWS) @ residual
         return total
 
 
-def learn_chance(value: Floats, residual: Floats) -> Chance:
+def learn_chance(value: Floats, residual: Floats, weight: Floats) -> Chance:
     """Part residuals into bins of like value, at least 20 in each."""
     order = np.argsort(value, kind="stable")
-    bins = max(1, min(_BINS, len(value) // 20))
-    parts = np.array_split(order, bins)
+    parts = np.array_split(order, max(1, min(_BINS, len(value) // 20)))
     edges = np.array([value[part[0]] for part in parts[1:]])
-    return Chance(edges, [residual[part] - residual[part].mean() for part in parts])
+    shares = [weight[part] / weight[part].sum() for part in parts]
+    centred = [
+        residual[part] - share @ residual[part] for part, share in zip(parts, shares, strict=True)
+    ]
+    return Chance(edges, centred, shares)
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,19 @@ class Member:
         margin = _predict(self.margin, matrix).reshape(periods, -1).T
         return asked, margin * self.scale
 
+    def to_state(self) -> dict[str, Any]:
+        """Return the member as text and numbers."""
+        return {
+            "presence": _text(self.presence),
+            "margin": _text(self.margin),
+            "scale": self.scale,
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Member:
+        """Rebuild a member from `to_state`."""
+        return cls(_read(state["presence"]), _read(state["margin"]), state["scale"])
+
 
 def margins_are_signed(outcomes: Outcomes) -> bool:
     """Tell whether so much of the money is negative that the Tweedie likelihood cannot serve."""
@@ -138,15 +151,17 @@ def _cross_fit(
     row, period = np.nonzero(used)
     y, w = target[row, period], weight[row]
     n_folds = int(fold.max()) + 1
-    if not len(y) or y.min() == y.max():
-        return [float(y[0]) if len(y) else 0.0] * n_folds, 0
+    folds = [
+        (np.flatnonzero(fold[row] != k), np.flatnonzero(fold[row] == k)) for k in range(n_folds)
+    ]
+    if any(not len(valid) or np.ptp(y[train]) == 0 for train, valid in folds):
+        # Too little to learn from: the same for everyone.
+        mean = float(np.average(y, weights=w)) if len(y) else 0.0
+        return [mean] * n_folds, 0
     matrix = np.column_stack([codes[row], period.astype(np.float64)])
     data = lgb.Dataset(
         matrix, y, weight=w, categorical_feature=categories or "auto", params={"verbosity": -1}
     )
-    folds = [
-        (np.flatnonzero(fold[row] != k), np.flatnonzero(fold[row] == k)) for k in range(n_folds)
-    ]
     found = lgb.cv(
         {**_SHAPE, **loss, "seed": seed},
         data,
@@ -157,6 +172,14 @@ def _cross_fit(
     )["cvbooster"]
     best = int(found.best_iteration)
     return [_trimmed(booster, best) for booster in found.boosters], best
+
+
+def _text(model: Model) -> str | float:
+    return model if isinstance(model, float) else model.model_to_string()
+
+
+def _read(text: str | float) -> Model:
+    return lgb.Booster(model_str=text) if isinstance(text, str) else float(text)
 
 
 def _trimmed(booster: lgb.Booster, rounds: int) -> lgb.Booster:

@@ -55,6 +55,11 @@ class Outcomes:
         first = np.ones((len(self.there), 1), dtype=bool)
         return np.hstack([first, self.there[:, :-1] == 1])
 
+    @property
+    def lost(self) -> Flags:
+        """Periods in which somebody who was there is not observed any more."""
+        return np.isnan(self.there) & (self._there_before | (self.churn == "silence"))
+
     def weights(self, weight: Floats) -> Floats:
         """Weigh known periods by the inverse of the share still observed, shape (n, K).
 

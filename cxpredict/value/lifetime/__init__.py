@@ -24,6 +24,7 @@ from cxpredict.value.lifetime.target import Churn, Outcomes, read_outcomes
 
 __all__ = ["CustomerValueModel"]
 
+Ints = npt.NDArray[np.intp]
 _FEWEST_CUSTOMERS = 20
 _FEWEST_FOLDS = 3
 _SETTINGS = (
@@ -159,7 +160,8 @@ class CustomerValueModel(BaseEstimator):
         frame = as_frame(self, X, reset=True)
         outcomes, position = read_outcomes(y, self.churn)
         rows = training_rows(frame, position, sample_weight, source=X)
-        outcomes = outcomes.take(rows.y.astype(np.intp))
+        kept = rows.y.astype(np.intp)
+        outcomes = outcomes.take(kept)
         _expect_enough(outcomes, rows.groups)
         self.n_periods_ = outcomes.margin.shape[1]
         discount = self._discount()
@@ -187,7 +189,7 @@ class CustomerValueModel(BaseEstimator):
             rows,
             fold,
             discount,
-            seasons=self._seasons(X, y),
+            seasons=self._seasons((X, y), kept, outcomes),
         )
         self.seed_ = int(rng.integers(2**30))
         return self
@@ -295,15 +297,16 @@ class CustomerValueModel(BaseEstimator):
             payment=self.payment,
         )
 
-    def _seasons(self, *tables: Any) -> int:
-        """Count the periods side by side from the first date to the end of the last horizon."""
+    def _seasons(self, tables: tuple[Any, Any], kept: Ints, outcomes: Outcomes) -> int:
+        """Count the periods side by side from the first date to the last that was observed."""
+        observed = outcomes.asked.sum(axis=1)
         for table in tables:
             index = getattr(table, "index", None)
             if isinstance(index, pd.Index) and "as_of" in index.names:
-                dates = pd.to_datetime(index.get_level_values("as_of"), utc=True)
-                between = int((dates.max() - dates.min()).days) // int(self.period_days)
-                return between + int(self.n_periods_)
-        return int(self.n_periods_)
+                dates = pd.to_datetime(index.get_level_values("as_of")[kept], utc=True)
+                observed = observed + (dates - dates.min()).days.to_numpy() // self.period_days
+                break
+        return int(observed.max())
 
     def _check_settings(self) -> None:
         if self.churn not in get_args(Churn):
@@ -316,7 +319,7 @@ class CustomerValueModel(BaseEstimator):
             )
 
 
-def _expect_enough(outcomes: Outcomes, groups: npt.NDArray[np.intp]) -> None:
+def _expect_enough(outcomes: Outcomes, groups: Ints) -> None:
     """Refuse a period about which too little is known."""
 
     def customers(rows: npt.NDArray[np.bool_]) -> int:

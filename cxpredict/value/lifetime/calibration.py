@@ -143,38 +143,74 @@ def calibrate(
     *,
     seasons: int,
 ) -> Calibration:
-    """Fit the calibration on rows that each member has not seen."""
-    periods = outcomes.margin.shape[1]
+    """Fit the calibration on rows that each member has not seen.
+
+    Parameters
+    ----------
+    curves : Curves
+        Members, not calibrated.
+    codes, outcomes, rows, fold
+        What they were fitted on, and without which fold.
+    discount : ndarray of float, shape (K,)
+        What money of each period is worth today.
+    seasons : int
+        Periods side by side in the training data.
+
+    Returns
+    -------
+    Calibration
+        With Σ w·(margin − expected) = 0 in every period over held-out rows.
+
+    Notes
+    -----
+    An estimating equation: the covariance of the shifts is the sum over customers of the squares
+    of what each adds to them (influence), so that a customer at several dates counts once.
+    """
+    periods, weight = outcomes.margin.shape[1], rows.weight
     predicted = [member.predict(codes, periods) for member in curves.members]
-    own = (fold, np.arange(len(fold)))
-    asked = np.array([p for p, _ in predicted])
-    margin = np.array([m for _, m in predicted])
-    weight = rows.weight
-    came = outcomes.there if curves.churn == "silence" else 1.0 - outcomes.there
-    w_asked = weight[:, None] * outcomes.asked
-    expected_asked = (w_asked * asked[own]).sum(axis=0)
-    seen = (w_asked * np.nan_to_num(came)).sum(axis=0)
-    factor = np.where(expected_asked > 0, seen / np.where(expected_asked > 0, expected_asked, 1), 1)
-    each = [curves.of(a, m, factor) for a, m in zip(asked, margin, strict=True)]
+    own = fold, np.arange(len(fold))
+    factor = _presence_factor(np.array([asked for asked, _ in predicted])[own], outcomes, weight)
+    each = [curves.of(asked, margin, factor) for asked, margin in predicted]
     q, d = np.array([e[1] for e in each]), np.array([e[2] for e in each])
-    mean_q = np.einsum("n,mnk->mk", weight, q)
-    alignment = _ratio(mean_q.mean(axis=0) - mean_q, np.einsum("n,mnk->mk", weight, d))
+    mean = np.einsum("n,mnk->mk", weight, q)
+    alignment = _ratio(mean.mean(axis=0) - mean, np.einsum("n,mnk->mk", weight, d))
     q_out, d_out = _moved(q[own], d[own], alignment[fold], curves.squared)
-    w = outcomes.weights(weight)
-    known = np.nan_to_num(outcomes.margin)
+    w, came = outcomes.weights(weight), np.nan_to_num(outcomes.margin)
     size = (w * d_out).sum(axis=0)
-    shift = _ratio((w * (known - q_out)).sum(axis=0), size)
+    shift = _ratio((w * (came - q_out)).sum(axis=0), size)
     expected = q_out + shift * d_out
-    error = w * (known - expected)
-    influence = np.zeros((int(rows.groups.max()) + 1, periods))
-    np.add.at(influence, rows.groups, _ratio(error, size))
-    n = len(np.unique(rows.groups))
-    covariance = influence.T @ influence * n / max(n - 1, 1)
+    error = w * (came - expected)
     whole = w[:, -1] > 0
-    value, residual = (expected[whole] @ discount), ((known - expected)[whole] @ discount)
-    drift = _drift(error, w * expected, outcomes.asked, rows, seasons)
-    chance = learn_chance(value, residual, w[whole, -1])
-    return Calibration(curves, factor, alignment, shift, covariance, chance, drift)
+    return Calibration(
+        curves,
+        factor,
+        alignment,
+        shift,
+        _covariance(_ratio(error, size), rows.groups),
+        learn_chance(expected[whole] @ discount, (came - expected)[whole] @ discount, w[whole, -1]),
+        _drift(error, w * expected, outcomes.asked, rows, seasons),
+    )
+
+
+def _presence_factor(asked: Floats, outcomes: Outcomes, weight: Floats) -> Floats:
+    """Divide what held-out rows did in each period by what was predicted of them."""
+    met = outcomes.there if outcomes.churn == "silence" else 1.0 - outcomes.there
+    w = weight[:, None] * outcomes.asked
+    expected = (w * asked).sum(axis=0)
+    factor: Floats = np.where(
+        expected > 0, (w * np.nan_to_num(met)).sum(axis=0) / np.where(expected > 0, expected, 1), 1
+    )
+    return factor
+
+
+def _covariance(influence: Floats, groups: Ints) -> Floats:
+    """Covariance of the shifts from what each customer adds to them."""
+    n = int(groups.max()) + 1
+    by_customer = np.zeros((n, influence.shape[1]))
+    np.add.at(by_customer, groups, influence)
+    customers = len(np.unique(groups))
+    covariance: Floats = by_customer.T @ by_customer * customers / max(customers - 1, 1)
+    return covariance
 
 
 def _moved(q: Floats, d: Floats, by: Floats, squared: bool) -> tuple[Floats, Floats]:

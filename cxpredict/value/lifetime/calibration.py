@@ -14,7 +14,7 @@ from cxpredict.value.lifetime.members import Member
 from cxpredict.value.lifetime.target import Churn, Flags, Floats, Outcomes
 
 Ints = npt.NDArray[np.intp]
-_ARRAYS = ("factor", "alignment", "shift", "covariance")
+_ARRAYS = ("factor", "alignment", "shift", "covariance", "skewness")
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ class Calibration:
         Common shift, from held-out rows.
     covariance : ndarray of float, shape (K, K)
         Of `shift`, by customer.
+    skewness : ndarray of float, shape (K, K, K)
+        Third moments of `shift`.
     chance, drift
         See `ValueForecast`.
     """
@@ -82,6 +84,7 @@ class Calibration:
     alignment: Floats
     shift: Floats
     covariance: Floats
+    skewness: Floats
     chance: Chance
     drift: Drift | None
 
@@ -180,13 +183,15 @@ def calibrate(
     shift = _ratio((w * (came - q_out)).sum(axis=0), size)
     expected = q_out + shift * d_out
     error = w * (came - expected)
+    influence = _by_customer(_ratio(error, size), rows.groups)
     whole = w[:, -1] > 0
     return Calibration(
         curves,
         factor,
         alignment,
         shift,
-        _covariance(_ratio(error, size), rows.groups),
+        influence.T @ influence,
+        np.einsum("nk,nl,nm->klm", influence, influence, influence),
         learn_chance(expected[whole] @ discount, (came - expected)[whole] @ discount, w[whole, -1]),
         _drift(error, w * expected, outcomes.asked, rows, seasons),
     )
@@ -203,14 +208,13 @@ def _presence_factor(asked: Floats, outcomes: Outcomes, weight: Floats) -> Float
     return factor
 
 
-def _covariance(influence: Floats, groups: Ints) -> Floats:
-    """Covariance of the shifts from what each customer adds to them."""
-    n = int(groups.max()) + 1
-    by_customer = np.zeros((n, influence.shape[1]))
-    np.add.at(by_customer, groups, influence)
-    customers = len(np.unique(groups))
-    covariance: Floats = by_customer.T @ by_customer * customers / max(customers - 1, 1)
-    return covariance
+def _by_customer(influence: Floats, groups: Ints) -> Floats:
+    """Sum what each customer adds to the shifts, shape (customers, K)."""
+    _, customer = np.unique(groups, return_inverse=True)
+    n = int(customer.max()) + 1
+    summed = np.zeros((n, influence.shape[1]))
+    np.add.at(summed, customer, influence)
+    return np.asarray(summed * np.sqrt(n / max(n - 1, 1)))
 
 
 def _moved(q: Floats, d: Floats, by: Floats, squared: bool) -> tuple[Floats, Floats]:

@@ -13,7 +13,7 @@ from sklearn.base import clone
 import cxpredict as cx
 from cxpredict.errors import DataError, ModelError
 from cxpredict.value.lifetime import CustomerValueModel
-from cxpredict.value.lifetime.forecast import learn_chance
+from cxpredict.value.lifetime.forecast import ValueForecast, learn_chance
 from cxpredict.value.lifetime.target import read_outcomes
 from cxpredict.value.outcomes import margins_by_period
 
@@ -340,6 +340,30 @@ def test_chance_is_that_of_like_customers():
     chance, rng = learn_chance(value, residual, np.ones(400)), np.random.default_rng(0)
     assert chance.draw(np.full(4, 1.0), rng).std() == pytest.approx(2.0, rel=0.1)
     assert chance.draw(np.array([30.0]), rng).std() == pytest.approx(100.0, rel=0.1)
+
+
+def test_intervals_by_hand():
+    # Covariance 4 and members that agree: error 2, 10 ± 1.96·2. Members 9, 10, 11 add the
+    # jackknife's 2/3·(1 + 0 + 1) = 4/3: error √(4 + 4/3) = 2.3094, 10 ± 4.5264.
+    one = np.ones((1, 1))
+
+    def forecast(members):
+        return ValueForecast(
+            value=pd.Series([10.0]),
+            survival=pd.DataFrame(one),
+            margin=pd.DataFrame(10 * one),
+            gradient=one,
+            covariance=4 * one,
+            members=np.array(members)[:, None],
+            chance=learn_chance(np.ones(20), np.zeros(20), np.ones(20)),
+            drift=None,
+            seed=0,
+        )
+
+    agree, differ = forecast([10.0] * 3), forecast([9.0, 10.0, 11.0])
+    assert agree.table().iloc[0].tolist() == pytest.approx([10, 6.0801, 13.9199], abs=1e-3)
+    assert agree.total().loc["expected"].tolist() == pytest.approx([10, 6.0801, 13.9199], abs=1e-3)
+    assert differ.total().loc["expected"].tolist() == pytest.approx([10, 5.4736, 14.5264], abs=1e-3)
 
 
 def test_dates_that_differ_widen_what_may_be_realised():

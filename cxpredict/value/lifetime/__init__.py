@@ -223,7 +223,6 @@ class CustomerValueModel(BaseEstimator):
             margin=pd.DataFrame(found.margin, index=frame.index, columns=periods),
             gradient=found.direction * discount,
             covariance=self.calibration_.covariance,
-            skewness=self.calibration_.skewness,
             members=found.members @ discount,
             chance=self.calibration_.chance,
             drift=self.calibration_.drift,

@@ -14,7 +14,7 @@ from cxpredict.value.lifetime.members import Member
 from cxpredict.value.lifetime.target import Churn, Flags, Floats, Outcomes
 
 Ints = npt.NDArray[np.intp]
-_ARRAYS = ("factor", "alignment", "shift", "covariance", "skewness")
+_ARRAYS = ("factor", "alignment", "shift", "covariance")
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,6 @@ class Calibration:
         Common shift, from held-out rows.
     covariance : ndarray of float, shape (K, K)
         Of `shift`, by customer.
-    skewness : ndarray of float, shape (K, K, K)
-        Third moments of `shift`.
     chance, drift
         See `ValueForecast`.
     """
@@ -84,7 +82,6 @@ class Calibration:
     alignment: Floats
     shift: Floats
     covariance: Floats
-    skewness: Floats
     chance: Chance
     drift: Drift | None
 
@@ -191,7 +188,6 @@ def calibrate(
         alignment,
         shift,
         influence.T @ influence,
-        np.einsum("nk,nl,nm->klm", influence, influence, influence),
         learn_chance(expected[whole] @ discount, (came - expected)[whole] @ discount, w[whole, -1]),
         _drift(error, w * expected, outcomes.asked, rows, seasons),
     )

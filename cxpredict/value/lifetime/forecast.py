@@ -91,8 +91,6 @@ class ValueForecast:
         What the value changes by if a period's calibration does.
     covariance : ndarray of float, shape (K, K)
         Of the calibrations, by customer.
-    skewness : ndarray of float, shape (K, K, K)
-        Third moments of the calibrations.
     members : ndarray of float, shape (M, n)
         Value of each customer by each member, all brought to the same mean in training.
     chance : Chance
@@ -108,7 +106,6 @@ class ValueForecast:
     margin: pd.DataFrame
     gradient: Floats
     covariance: Floats
-    skewness: Floats
     members: Floats
     chance: Chance
     drift: Drift | None
@@ -157,28 +154,18 @@ class ValueForecast:
 
         Notes
         -----
-        Money is skewed: a sample without the rare large customers has a low mean and a small
-        error at once. The intervals are moved by the skewness of the mean for that (Johnson 1978,
-        Hall 1992), and so are not symmetric about the total.
-
         Customers count as independent given the date. Their chance is drawn from held-out
         residuals of customers of like value, so that heavy tails stay heavy. Drift is taken to
         last for the whole horizon, which is cautious, and multiplies the total. It can only be as
         large as the past dates show: a season that was never seen is not in it.
-
-        References
-        ----------
-        Johnson (1978), Modified t tests and confidence intervals for asymmetrical populations.
-        Hall (1992), On the removal of skewness by transformation.
         """
         z = _normal(level)
         total = float(self.value.sum())
         slope = self.gradient.sum(axis=0)
         composition = float(_jackknife(self.members.sum(axis=1)[:, None])[0])
         error = float(np.sqrt(slope @ self.covariance @ slope + composition))
-        centre = total + error * _skew_shift(self._skewness_of(slope, error), z)
         rng = np.random.default_rng(self.seed)
-        draws = centre + self.chance.draw(self.value.to_numpy(), rng)
+        draws = total + self.chance.draw(self.value.to_numpy(), rng)
         draws += error * rng.standard_normal(len(draws))
         if self.drift is not None and self.drift.seasons > 1:
             seasons = self.drift.seasons
@@ -186,17 +173,8 @@ class ValueForecast:
             draws += total * shock * rng.standard_t(seasons - 1, len(draws))
         tail = (1 - level) / 2
         low, high = np.quantile(draws, [tail, 1 - tail])
-        rows = [(total, centre - z * error, centre + z * error), (total, low, high)]
+        rows = [(total, total - z * error, total + z * error), (total, low, high)]
         return pd.DataFrame(rows, index=["expected", "realised"], columns=["total", "low", "high"])
-
-    def _skewness_of(self, slope: Floats, error: float) -> float:
-        third = np.einsum("klm,k,l,m->", self.skewness, slope, slope, slope)
-        return float(third / error**3) if error > 0 else 0.0
-
-
-def _skew_shift(skewness: float, z: float) -> float:
-    """Move an interval by what a skewed mean and its estimated error have in common."""
-    return skewness * (2 * z**2 + 1) / 6
 
 
 def _jackknife(members: Floats) -> Floats:

@@ -33,7 +33,7 @@ COMPANY_COLUMNS = 12
 
 def bars(repetitions):
     yield from closed_forms()
-    dear = min(repetitions, 200)
+    dear = min(repetitions, 400)
     for churn in ("event", "silence"):
         for strength, name in ((1.0, "features matter"), (0.0, "null company")):
             found = repeat(known_world, dear, churn=churn, strength=strength)

@@ -44,10 +44,12 @@ _HOMES = {
     "cxpredict.drivers.survey.key_drivers": ("key_drivers",),
     "cxpredict.drivers.survey.penalty_reward": ("penalty_reward",),
     "cxpredict.drivers.survey.touchpoint_table": ("touchpoint_table",),
-    "cxpredict.value.customer_value": ("customer_value",),
+    "cxpredict.value.customer_value": ("customer_value", "geometric_value"),
+    "cxpredict.value.lifetime": ("CustomerValueModel",),
     "cxpredict.value.nps": ("nps", "nps_difference"),
     "cxpredict.value.nps.everyone": ("nps_of_everyone",),
     "cxpredict.value.nps.response": ("response_weights",),
+    "cxpredict.value.outcomes": ("margins_by_period",),
     "cxpredict.value.profit": (
         "Beta",
         "CostMatrix",

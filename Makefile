@@ -8,8 +8,9 @@ demo: .venv/demo
 	$(BIN)/python training/train.py configs/demo.yaml
 	$(BIN)/cxpredict score --config configs/demo.yaml --model models:/demo-churn@champion --as-of 2026-01-01
 
+# two processes of one thread each: no test may depend on another, or on the order
 test: .venv/test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 lint: .venv/test
 	$(BIN)/ruff check .

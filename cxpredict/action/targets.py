@@ -9,7 +9,8 @@ import pandas as pd
 
 from cxpredict.errors import DataError
 from cxpredict.value.checks import common_index, in_range
-from cxpredict.value.profit import break_even_probability, expected_gain
+from cxpredict.value.profit import Beta, break_even_probability, expected_gain, gain_interval
+from cxpredict.value.profit.acceptance import one_acceptance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +24,9 @@ class Offer:
     incentive : float ≥ 0
         Money the offer costs when a customer takes it. Write 0 for an offer that gives nothing:
         an incentive left out by oversight would make every contact look better than it is.
-    acceptance : float in [0, 1]
-        Share of would-be leavers who take the offer and stay.
+    acceptance : float in [0, 1], or Beta
+        Share of would-be leavers who take the offer and stay; a distribution where it is not
+        known for sure.
     stayer_acceptance : float in [0, 1]
         Share of customers who would have stayed anyway and take the offer; 1 is the cautious
         choice.
@@ -33,11 +35,13 @@ class Offer:
     --------
     >>> Offer(cost=2.0, incentive=0.0, acceptance=0.3).stayer_acceptance
     1.0
+    >>> Offer(cost=2.0, incentive=0.0, acceptance=Beta(6, 14)).acceptance.mean
+    0.3
     """
 
     cost: float
     incentive: float
-    acceptance: float
+    acceptance: float | Beta
     stayer_acceptance: float = 1.0
 
 
@@ -48,6 +52,7 @@ def rank_targets(
     offer: Offer,
     capacity: int | None = None,
     budget: float | None = None,
+    level: float = 0.95,
 ) -> pd.DataFrame:
     """Rank customers by what contacting them is expected to bring.
 
@@ -63,13 +68,17 @@ def rank_targets(
         Largest number of customers that can be contacted.
     budget : float ≥ 0, optional
         Largest expected spend, in the money of the offer.
+    level : float in (0, 1)
+        Level of the interval of the gain.
 
     Returns
     -------
     DataFrame
         On the index of `risk` or `value` (row numbers if neither has one), best first:
         ``expected_gain``; ``rank`` from 1; ``selected``; ``expected_cost`` of the contact and
-        the incentive; ``break_even_probability``, missing where no risk pays.
+        the incentive; ``break_even_probability``, missing where no risk pays. If acceptance is a
+        distribution, also ``low``, ``high`` and ``probability_positive`` of the gain, as in
+        `gain_interval`.
 
     Raises
     ------
@@ -81,7 +90,9 @@ def rank_targets(
     Gain as in `expected_gain`. Selected are customers with a positive gain, from the top, up to
     the capacity and until the next one would exceed the budget. Under a capacity no other choice
     has a higher expected gain; under a budget a cheaper mix may, where costs differ much. Equal
-    gains are ordered by index, so that the order of rows does not matter.
+    gains are ordered by index, so that the order of rows does not matter. How sure the gain is
+    does not change whom to contact. Acceptance is one and the same for all customers: for the
+    interval of the sum see `campaign_gain`.
 
     Examples
     --------
@@ -106,7 +117,7 @@ def rank_targets(
     gain = np.asarray(expected_gain(risk, **terms))
     if p.ndim != 1 or gain.shape != p.shape:
         raise DataError(f"risk: expected one probability per customer, got shape {p.shape}.")
-    takers = p * offer.acceptance + (1 - p) * offer.stayer_acceptance
+    takers = p * one_acceptance(offer.acceptance) + (1 - p) * offer.stayer_acceptance
     table = pd.DataFrame(
         {
             "expected_gain": gain,
@@ -115,6 +126,10 @@ def rank_targets(
         },
         index=index,
     )
+    if isinstance(offer.acceptance, Beta):
+        interval = gain_interval(risk, **terms, level=level)
+        for name in ("low", "high", "probability_positive"):
+            table[name] = interval[name].to_numpy()
     table = table.sort_index(kind="stable").sort_values(
         "expected_gain", ascending=False, kind="stable"
     )

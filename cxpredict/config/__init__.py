@@ -237,13 +237,38 @@ class ValueSettings(Settings):
         return self
 
 
+class BetaSettings(Settings):
+    """A share that is not known for sure: parameters of its Beta distribution."""
+
+    alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _kind_of_acceptance(given: Any) -> str:
+    return "(distribution)" if isinstance(given, Mapping | BetaSettings) else "(number)"
+
+
+Acceptance = Annotated[
+    Annotated[Share, Tag("(number)")] | Annotated[BetaSettings, Tag("(distribution)")],
+    Discriminator(_kind_of_acceptance),
+]
+
+
 class OfferSettings(Settings):
     """The retention offer whose expected gain ranks customers."""
 
     contact_cost: Money
     incentive: Money
-    acceptance: Share
+    acceptance: Acceptance
     holdout_share: Share
+
+    @property
+    def mean_acceptance(self) -> float:
+        """Share of would-be leavers expected to accept."""
+        given = self.acceptance
+        if isinstance(given, BetaSettings):
+            return given.alpha / (given.alpha + given.beta)
+        return given
 
 
 class AnswerWithinSettings(Settings):

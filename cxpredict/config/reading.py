@@ -82,7 +82,8 @@ def check_settings(kind: type[S], content: Mapping[str, Any], *, name: str = "se
 
 
 def _place(location: tuple[str | int, ...]) -> str:
-    return ".".join(str(part) for part in location if part not in ("time", "customers")) or "file"
+    kinds = ("time", "customers", "(number)", "(distribution)")
+    return ".".join(str(part) for part in location if part not in kinds) or "file"
 
 
 def _say(error: Any, kind: type[BaseModel]) -> str:

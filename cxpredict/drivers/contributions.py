@@ -1,13 +1,19 @@
-"""Explain a model: contributions, drivers with intervals, groups of drivers, reasons, plots."""
+"""Drivers of a model: features, groups and segments with intervals, reasons, plots."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from cxpredict.drivers.flags import (
+    Flags,
+    clocks_of,
+    is_actionable,
+    is_clock,
+    proxies_of_time,
+)
 from cxpredict.drivers.grouping import (
     Floats,
     directions,
@@ -15,27 +21,18 @@ from cxpredict.drivers.grouping import (
     importance,
     sum_by_group,
 )
-from cxpredict.drivers.reasons import reasons_in_words
-from cxpredict.drivers.wording import describe_feature
-from cxpredict.errors import DataError, EmptyDataError, ModelError
+from cxpredict.drivers.reasons import plain_value, reasons_in_words, typical_value
+from cxpredict.drivers.single import dependence_table, waterfall_table
+from cxpredict.drivers.tables import long_table, segment_labels, segment_table
+from cxpredict.drivers.wording import describe_feature, phrase
+from cxpredict.errors import ConfigError, DataError
 from cxpredict.features.audit.split import customer_codes
-from cxpredict.features.origin import Origin, origins_of
+from cxpredict.features.origin import Origin
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SCALE = "Contributions add up to log-odds of the model's score. They describe it, not causes."
-
-
-class ExplainableModel(Protocol):
-    """A fitted model that splits its log-odds margin into contributions of its features."""
-
-    @property
-    def feature_names_in_(self) -> Any:
-        """Names of the features, in order."""
-
-    def contributions(self, X: pd.DataFrame) -> tuple[Floats, float]:
-        """Return values of shape (n, p) and the base they start from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +53,13 @@ class Drivers:
         Level of the intervals.
     random_state : int
         Seed of the bootstrap.
+    actionable : tuple of str
+        What the company can change.
 
     Notes
     -----
     Drivers describe the model on the log-odds scale, not causes: changing a driver need not change
-    what the customer does.
+    what the customer does. An actionable driver is one that the company *could* change.
     """
 
     contributions: pd.DataFrame
@@ -69,6 +68,7 @@ class Drivers:
     origins: dict[str, Origin]
     level: float
     random_state: int
+    actionable: tuple[str, ...] = ()
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -76,17 +76,18 @@ class Drivers:
 
         Columns: ``feature``, ``description`` (in words), ``direction``, ``importance`` (mean
         magnitude of the contribution, log-odds), ``share``, ``low`` and ``high`` (bootstrap
-        interval over customers).
+        interval over customers, the model as it is), ``rank`` with ``rank_low`` and ``rank_high``,
+        ``actionable`` (the company can change it) and ``proxy_of_time`` (it mostly says when the
+        row is, or how long ago the customer started: the month, the tenure, or what these tell
+        half or more of, see `cxpredict.drivers.flags.proxies_of_time`).
         """
-        values = self.contributions.to_numpy()
-        names = pd.DataFrame(
-            {
-                "feature": pd.Series(list(self.origins), dtype="str"),
-                "description": [describe_feature(*feature) for feature in self.origins.items()],
-                "direction": pd.Series(directions(self.values, values), dtype="str"),
-            }
-        )
-        return _strongest_first(names.join(self._importance(values)))
+        signed = self.contributions.to_numpy()
+        table = self._labels.assign(direction=directions(self.values, signed))
+        table = table.astype({"direction": "str"}).join(self._importance(signed))
+        table["actionable"] = self._actionable
+        clocks = [is_clock(origin) for origin in self.origins.values()]
+        table["proxy_of_time"] = self._told_by_time(self._numbers(), self._clocks) | clocks
+        return _strongest_first(table)
 
     def by(self, what: str) -> pd.DataFrame:
         """Group the drivers: signed contributions are added first, then magnitudes taken.
@@ -100,9 +101,11 @@ class Drivers:
         Returns
         -------
         DataFrame, the strongest group first
-            ``what``, ``n_features``, ``importance`` (log-odds), ``share``, ``low``, ``high``.
-            Shares are of the groups' own importances, which add up to less than those of the
-            features wherever features of a group pull against each other.
+            ``what``, ``n_features``, ``importance`` (log-odds), ``share``, ``low``, ``high``,
+            ``rank``, ``rank_low``, ``rank_high``, ``actionable`` (one of its features is),
+            ``proxy_of_time`` (its summed contributions are). Shares are of the groups' own
+            importances, which add up to less than those of the features wherever features of a
+            group pull against each other.
 
         Raises
         ------
@@ -113,7 +116,62 @@ class Drivers:
         sums, names = sum_by_group(self.contributions.to_numpy(), groups)
         counts = [groups.count(name) for name in names]
         labels = pd.DataFrame({what: pd.Series(names, dtype="str"), "n_features": counts})
-        return _strongest_first(labels.join(self._importance(sums)))
+        table = labels.join(self._importance(sums))
+        mine = {g for g, flag in zip(groups, self._actionable, strict=True) if flag}
+        table["actionable"] = [name in mine for name in names]
+        table["proxy_of_time"] = self._told_by_time(sums, self._clocks)
+        return _strongest_first(table)
+
+    def segments(self, by: "pd.Series | str", *, what: str | None = None) -> pd.DataFrame:
+        """Measure the drivers of each segment of customers.
+
+        Parameters
+        ----------
+        by : Series or str
+            Segment of each row, with the index of X; or the name of a feature or index level.
+        what : str, optional
+            A grouping as in `by`; default single features.
+
+        Returns
+        -------
+        DataFrame
+            By segment, the strongest driver first: ``segment``, ``n`` (customers), ``suppressed``,
+            ``feature`` and ``description`` (or the grouping), ``mean`` (signed contribution: how
+            far the driver moves this segment's log-odds from the base), ``importance``, ``share``,
+            ``low``, ``high``, ``rank``, ``rank_low``, ``rank_high`` within the segment. Segments
+            of fewer than 11 customers, and the next smallest if only one is, have no numbers.
+
+        Raises
+        ------
+        DataError
+            There is no such column, the index does not fit, or there are more than 50 segments.
+        ConfigError
+            There is no such grouping.
+        """
+        signed, labels = self.contributions.to_numpy(), self._labels
+        if what is not None:
+            signed, names = sum_by_group(signed, group_names(self.origins, what))
+            labels = pd.DataFrame({what: pd.Series(names, dtype="str")})
+        return segment_table(
+            signed,
+            labels,
+            segment_labels(by, self.values),
+            customer_codes(self.contributions),
+            level=self.level,
+            random_state=self.random_state,
+        )
+
+    def long(self) -> pd.DataFrame:
+        """Write the contributions as a long table, one row per customer, date and feature.
+
+        Returns
+        -------
+        DataFrame, n × p rows
+            The levels of the index (``customer_id``, ``as_of``), ``feature``, ``value`` (text),
+            ``number`` (missing for text), ``contribution`` (log-odds), ``source``, ``touchpoint``,
+            ``channel``, ``theme``.
+        """
+        return long_table(self.contributions, self.values, self.origins)
 
     def reasons(self, top: int = 3) -> pd.DataFrame:
         """Name what pushes each customer's risk up the most, in words.
@@ -130,7 +188,8 @@ class Drivers:
             `cxpredict.drivers.reasons.reasons_in_words`.
         """
         values = self.contributions.to_numpy()
-        return reasons_in_words(values, self.values, self.origins, top=top)
+        proxies = [name for name, flag in self._by_tenure.items() if flag]
+        return reasons_in_words(values, self.values, self.origins, top=top, proxies=proxies)
 
     def plot(self, top: int = 15) -> "Figure":
         """Draw the strongest drivers as bars with their intervals.
@@ -165,6 +224,103 @@ class Drivers:
         labels = [describe_feature(name, origin) for name, origin in self.origins.items()]
         return beeswarm_plot(self.contributions, self.values, self.base, labels=labels, top=top)
 
+    def dependence(self, feature: str) -> "Figure":
+        """Draw the contribution of one feature against its value, one dot per row.
+
+        Parameters
+        ----------
+        feature : str
+            Name of the feature.
+
+        Returns
+        -------
+        matplotlib Figure
+            With the mean contribution of ten bins of values (or of each category) and the typical
+            value.
+
+        Raises
+        ------
+        ConfigError
+            The model has no such feature.
+        """
+        from cxpredict.drivers.plots_single import dependence_plot
+
+        if feature not in self.origins:
+            raise ConfigError(f"the model has no feature {feature!r}.")
+        values, pushed = self.values[feature], self.contributions[feature]
+        return dependence_plot(
+            values,
+            pushed,
+            dependence_table(values, pushed),
+            label=describe_feature(feature, self.origins[feature]),
+            typical=typical_value(values),
+        )
+
+    def waterfall(self, row: Any, top: int = 8) -> "Figure":
+        """Draw how the score of one customer comes about, from the base to the margin.
+
+        Parameters
+        ----------
+        row : object
+            Label of the row in the index of X, such as ``("c17", "2025-09-30")``.
+        top : int
+            How many features have a bar of their own; the others share one.
+
+        Returns
+        -------
+        matplotlib Figure
+            Its title gives the margin in log-odds and the probability they stand for *before*
+            calibration.
+
+        Raises
+        ------
+        DataError
+            There is no such row among those explained, or more than one.
+        """
+        from cxpredict.drivers.plots_single import waterfall_plot
+
+        place = _place_of(row, self.values.index)
+        typical = [typical_value(self.values[name]) for name in self.values]
+        words = [
+            phrase(name, origin, plain_value(self.values[name].iloc[place]), level)
+            for (name, origin), level in zip(self.origins.items(), typical, strict=True)
+        ]
+        contributions = self.contributions.iloc[place].to_numpy()
+        return waterfall_plot(waterfall_table(contributions, self.base, words, top=top))
+
+    @property
+    def _labels(self) -> pd.DataFrame:
+        words = [describe_feature(*feature) for feature in self.origins.items()]
+        return pd.DataFrame({"feature": list(self.origins), "description": words}, dtype="str")
+
+    @property
+    def _actionable(self) -> list[bool]:
+        return [is_actionable(*feature, self.actionable) for feature in self.origins.items()]
+
+    def _numbers(self) -> Floats:
+        """Values of features, or the contributions of those that are no numbers."""
+        columns = [
+            self.values[name].to_numpy(dtype=np.float64, na_value=np.nan)
+            if pd.api.types.is_numeric_dtype(self.values[name])
+            else self.contributions[name].to_numpy()
+            for name in self.values
+        ]
+        return np.column_stack(columns)
+
+    @cached_property
+    def _clocks(self) -> pd.DataFrame:
+        return clocks_of(self.values, self.origins)
+
+    @cached_property
+    def _by_tenure(self) -> dict[str, bool]:
+        """Features that mostly say how long a customer has been there, the date apart."""
+        clocks = self._clocks.drop(columns="as_of", errors="ignore")
+        flags = self._told_by_time(self._numbers(), clocks)
+        return dict(zip(self.origins, flags, strict=True))
+
+    def _told_by_time(self, columns: Floats, clocks: pd.DataFrame) -> Flags:
+        return proxies_of_time(columns, clocks, customer_codes(self.contributions))
+
     def _importance(self, signed: Floats) -> pd.DataFrame:
         customers = customer_codes(self.contributions)
         return importance(signed, customers, level=self.level, random_state=self.random_state)
@@ -174,86 +330,18 @@ class Drivers:
         return f"<p>{SCALE}</p>{table}"
 
 
-def explain(
-    model: ExplainableModel,
-    X: pd.DataFrame,
-    *,
-    origins: Mapping[str, Origin] | None = None,
-    max_rows: int | None = None,
-    level: float = 0.95,
-    random_state: int = 0,
-) -> Drivers:
-    """Explain what moves a model's score.
-
-    Parameters
-    ----------
-    model : ExplainableModel
-        A fitted `ChurnModel`, `SatisfactionModel` or other model with ``contributions``.
-    X : DataFrame, shape (n, p)
-        The customers to explain. Rows with the same ``customer_id`` in the index are drawn
-        together in the bootstrap.
-    origins : mapping of str to Origin, optional
-        Where features come from; default `origins_of` (X). A feature without an origin counts as
-        an attribute of the customer.
-    max_rows : int, optional
-        Explain a random sample of at most so many rows; default all.
-    level : float in (0, 1)
-        Level of the intervals.
-    random_state : int
-        Seed of the sample and the bootstrap.
-
-    Returns
-    -------
-    Drivers
-
-    Raises
-    ------
-    ModelError
-        The model has no contributions, or they do not fit X.
-    DataError
-        X lacks a feature of the model; an EmptyDataError when it has no rows.
-
-    Notes
-    -----
-    Contributions are SHAP values, additive on the log-odds margin: base + sum = margin. They
-    describe the model, not causes.
-
-    References
-    ----------
-    Lundberg, Lee (2017): A unified approach to interpreting model predictions. NeurIPS.
-
-    Examples
-    --------
-    >>> class Linear:
-    ...     feature_names_in_ = ["complaints"]
-    ...
-    ...     def contributions(self, X):
-    ...         return 0.5 * (X.to_numpy(float) - 1), -2.0
-    >>> drivers = explain(Linear(), pd.DataFrame({"complaints": [0, 3]}))
-    >>> drivers.table[["feature", "importance", "direction"]]
-          feature  importance      direction
-    0  complaints        0.75  higher raises
-    """
-    if not hasattr(model, "contributions"):
-        raise ModelError(f"expected a model with contributions, got {type(model).__name__}.")
-    if not len(X):
-        raise EmptyDataError("there are no rows to explain.")
-    names = [str(name) for name in model.feature_names_in_]
-    missing = [name for name in names if name not in X.columns]
-    if missing:
-        raise DataError(f"X lacks {len(missing)} features of the model: {missing[:5]}.")
-    known = {**origins_of(X), **(origins or {})}
-    if max_rows is not None and len(X) > max_rows:
-        rng = np.random.default_rng(random_state)
-        X = X.iloc[np.sort(rng.choice(len(X), max_rows, replace=False))]
-    values, base = model.contributions(X)
-    if values.shape != (len(X), len(names)):
-        raise ModelError(
-            f"expected contributions of shape {(len(X), len(names))}, got {values.shape}."
+def _place_of(row: Any, index: pd.Index) -> int:
+    try:
+        found = np.atleast_1d(np.arange(len(index))[index.get_loc(row)])
+    except (KeyError, TypeError):
+        found = np.array([], dtype=int)
+    if len(found) != 1:
+        raise DataError(
+            f"row: expected the label of one explained row, {len(found):,} of {len(index):,} fit. "
+            f"Labels have the levels {[str(name) for name in index.names]}; `max_rows` leaves rows "
+            "out."
         )
-    X, of_model = X[names], {name: known[name] for name in names}
-    contributions = pd.DataFrame(values, index=X.index, columns=names)
-    return Drivers(contributions, float(base), X, of_model, level, random_state)
+    return int(found[0])
 
 
 def _strongest_first(table: pd.DataFrame) -> pd.DataFrame:

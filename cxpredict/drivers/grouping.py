@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxpredict.data.suppression import MIN_RESPONDENTS
 from cxpredict.errors import ConfigError
 from cxpredict.features.origin import Origin
 from cxpredict.models.resampling import bootstrap_counts
@@ -114,18 +115,19 @@ def importance(
     -------
     DataFrame, m rows in the order of the columns
         ``importance`` (mean magnitude, log-odds), ``share`` (of the sum of importances), ``low``,
-        ``high`` (percentiles of 200 draws of customers).
+        ``high`` (percentiles of 200 draws of customers), ``rank`` (1 is the strongest; equal ones
+        share the better rank), ``rank_low``, ``rank_high``.
 
     Notes
     -----
-    The interval says how the figure would vary with other customers and *the same* model; it does
-    not hold the variation from fitting the model anew.
+    The intervals say how the figures would vary with other customers and *the same* model; they
+    do not hold the variation from fitting the model anew (`cxpredict.driver_stability` does).
 
     Examples
     --------
     >>> importance(np.array([[1.0], [-1.0]]), np.array([0, 1]), level=0.95, random_state=0)
-       importance  share  low  high
-    0         1.0    1.0  1.0   1.0
+       importance  share  low  high  rank  rank_low  rank_high
+    0         1.0    1.0  1.0   1.0     1         1          1
     """
     size = np.abs(signed)
     mean = size.mean(axis=0)
@@ -135,9 +137,46 @@ def importance(
     while block := list(islice(draws, 20)):  # one product for many draws is several times faster
         counts = np.stack(block)
         means.append(counts @ size / counts.sum(axis=1, keepdims=True))
-    low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2], axis=0)
+    drawn = np.concatenate(means)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
     share = mean / mean.sum() if mean.sum() > 0 else np.zeros_like(mean)
-    return pd.DataFrame({"importance": mean, "share": share, "low": low, "high": high})
+    sizes = pd.DataFrame({"importance": mean, "share": share, "low": low, "high": high})
+    return sizes.join(rank_table(mean, drawn, level=level))
+
+
+def rank_table(sizes: Floats, drawn: Floats, *, level: float) -> pd.DataFrame:
+    """Rank sizes, the largest first, with the interval that the ranks of other draws span.
+
+    Parameters
+    ----------
+    sizes : ndarray, shape (m,)
+        Sizes to rank.
+    drawn : ndarray, shape (draws, m)
+        The same from bootstrap samples or refits.
+    level : float in (0, 1)
+        Level of the interval.
+
+    Returns
+    -------
+    DataFrame, m rows
+        ``rank``, ``rank_low``, ``rank_high``: whole numbers, 1 is the largest; equal sizes share
+        the better rank.
+
+    Examples
+    --------
+    >>> rank_table(np.array([2.0, 1.0]), np.array([[2.0, 1.0], [0.0, 3.0]]), level=0.95)
+       rank  rank_low  rank_high
+    0     1         1          2
+    1     2         1          2
+    """
+    from scipy.stats import rankdata
+
+    ranks = rankdata(-drawn, method="min", axis=1)
+    edges = (1 - level) / 2, (1 + level) / 2
+    low = np.quantile(ranks, edges[0], axis=0, method="lower")
+    high = np.quantile(ranks, edges[1], axis=0, method="higher")
+    table = {"rank": rankdata(-sizes, method="min"), "rank_low": low, "rank_high": high}
+    return pd.DataFrame(table).astype("int64")
 
 
 def directions(X: pd.DataFrame, contributions: Floats) -> list[str]:
@@ -173,7 +212,7 @@ def _direction(values: pd.Series, contribution: Floats) -> str:
         covariance = float(((ranks - ranks.mean()) * (pushes - pushes.mean())).sum())
         return "higher raises" if covariance > 0 else "higher lowers" if covariance < 0 else ""
     by_level = pushed.groupby(values.astype("str").to_numpy()).agg(["mean", "size"])
-    by_level = by_level[by_level["size"] >= 11]
+    by_level = by_level[by_level["size"] >= MIN_RESPONDENTS]
     if len(by_level) < 2 or by_level["mean"].max() <= by_level["mean"].min():
         return ""
     return f"highest with {by_level['mean'].idxmax()}"

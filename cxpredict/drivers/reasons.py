@@ -1,6 +1,6 @@
 """The strongest reasons of each customer, one per subject, in words."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,25 @@ LEAST = 0.01
 """A subject that raises the odds by less than one percent is no reason."""
 
 
+NEARLY_THE_SAME = 0.9
+"""Attributes with a rank correlation of this size or more are one subject."""
+
+FEWEST_ROWS = 100
+"""With fewer rows attributes may agree by chance."""
+
+MORE = 3
+"""How many subjects beyond the wanted ones may take the place of those that repeat a fact."""
+
+Words = npt.NDArray[np.object_]
+
+
 def reasons_in_words(
-    contributions: Floats, X: pd.DataFrame, origins: Mapping[str, Origin], *, top: int
+    contributions: Floats,
+    X: pd.DataFrame,
+    origins: Mapping[str, Origin],
+    *,
+    top: int,
+    proxies: Collection[str] = (),
 ) -> pd.DataFrame:
     """Name what pushes each customer's risk up the most.
 
@@ -30,6 +47,8 @@ def reasons_in_words(
         Origin of every feature, in the same order.
     top : int, 1 or more
         How many reasons.
+    proxies : collection of str
+        Features that mostly say how long the customer has been there: they are one subject.
 
     Returns
     -------
@@ -44,10 +63,12 @@ def reasons_in_words(
 
     Notes
     -----
-    Features about the same subject (the complaints of all windows, one attribute) are one reason:
+    Features about the same subject (the complaints of all windows; an attribute, and others whose
+    rank correlation with it over 100 rows or more is .9 or beyond) are one reason:
     their signed contributions are added up, the sum ranks the subject, and the feature that pushes
-    up the most words it. "Typical" is the (lower) median over X. Reasons describe the
-    model, not causes.
+    up the most words it. A reason that would repeat a fact is left out: no purchase and no payment
+    for the same 18 days, no refund so far and no day with one. "Typical" is the (lower) median over
+    X. Reasons describe the model, not causes.
 
     Examples
     --------
@@ -58,20 +79,62 @@ def reasons_in_words(
     """
     if top < 1:
         raise ConfigError(f"top must be 1 or more reasons, not {top}.")
-    subjects = [_subject(origin) for origin in origins.values()]
+    alike = _alike(X, origins)
+    subjects = [
+        "tenure" if name in proxies else _subject(origins[alike.get(name, name)])
+        for name in origins
+    ]
     sums, names = sum_by_group(contributions, subjects)
     spokesman = _strongest_feature(contributions, subjects, names)
-    order = np.argsort(-sums, axis=1, kind="stable")[:, :top]
-    every = np.arange(len(X))
-    columns = {}
-    for rank in range(top):
-        text = np.full(len(X), "", dtype=object)
-        if rank < order.shape[1]:
-            group = order[:, rank]
-            pushes = sums[every, group] > LEAST
-            text = _phrases(X, origins, np.where(pushes, spokesman[every, group], -1))
-        columns[f"reason_{rank + 1}"] = pd.Series(text, index=X.index, dtype="str")
+    order = np.argsort(-sums, axis=1, kind="stable")[:, : top + MORE]
+    every = np.arange(len(X))[:, None]
+    chosen = np.where(sums[every, order] > LEAST, spokesman[every, order], -1)
+    text = _without_repeats(*_phrases(X, origins, chosen))
+    columns = {
+        f"reason_{rank + 1}": pd.Series(
+            text[:, rank] if rank < text.shape[1] else "", index=X.index, dtype="str"
+        )
+        for rank in range(top)
+    }
     return pd.DataFrame(columns, index=X.index)
+
+
+def _without_repeats(text: Words, facts: Words) -> Words:
+    """Move what is left to the front of each row, after leaving out facts that were said."""
+    said = pd.factorize(facts.ravel())[0].reshape(facts.shape)
+    drop = text == ""
+    for later in range(text.shape[1]):
+        for earlier in range(later):
+            drop[:, later] |= said[:, later] == said[:, earlier]
+    order = np.argsort(drop, axis=1, kind="stable")
+    return np.take_along_axis(np.where(drop, "", text), order, axis=1)
+
+
+def _alike(X: pd.DataFrame, origins: Mapping[str, Origin]) -> dict[str, str]:
+    """Find attributes that say nearly the same, and the first one that says it."""
+    columns = {
+        name: codes
+        for name, origin in origins.items()
+        if origin.measure == "attribute" and (codes := _ordered(X[name])) is not None
+    }
+    if len(X) < FEWEST_ROWS or len(columns) < 2:
+        return {}
+    close = pd.DataFrame(columns).rank().corr().abs() >= NEARLY_THE_SAME
+    leader: dict[str, str] = {}
+    for place, name in enumerate(close.columns):
+        first = next((other for other in close.columns[:place] if close.loc[name, other]), name)
+        leader[name] = leader.get(first, first)
+    return leader
+
+
+def _ordered(column: pd.Series) -> pd.Series | None:
+    """Read a number, or two levels as 0 and 1; nothing else has an order."""
+    if pd.api.types.is_numeric_dtype(column):
+        return column.astype("float64").replace([np.inf, -np.inf], np.nan)
+    if column.nunique() != 2:
+        return None
+    codes, _ = pd.factorize(column, sort=True)
+    return pd.Series(codes, column.index, dtype="float64").replace(-1.0, np.nan)
 
 
 _ASPECTS = {
@@ -106,22 +169,46 @@ def _strongest_feature(
 
 def _phrases(
     X: pd.DataFrame, origins: Mapping[str, Origin], chosen: npt.NDArray[np.int64]
-) -> npt.NDArray[np.object_]:
-    """Word the chosen feature of each row; -1 stays empty."""
-    text = np.full(len(X), "", dtype=object)
+) -> tuple[Words, Words]:
+    """Word the chosen features of each row, and the facts they stand for; -1 stays empty."""
+    text, facts = np.full(chosen.shape, "", dtype=object), np.full(chosen.shape, "", dtype=object)
     for place in np.unique(chosen[chosen >= 0]):
-        rows = np.flatnonzero(chosen == place)
+        rows, ranks = np.nonzero(chosen == place)
         column = X.iloc[:, place]
         name, origin = str(X.columns[place]), origins[str(X.columns[place])]
-        typical = _typical(column)
+        typical = typical_value(column)
         values = column.iloc[rows].astype(object).where(column.iloc[rows].notna(), None)
         codes, levels = pd.factorize(values, use_na_sentinel=False)
         worded = [phrase(name, origin, level, typical) for level in levels]
-        text[rows] = np.array(worded, dtype=object)[codes]
-    return text
+        told = [_fact(origin, level, words) for level, words in zip(levels, worded, strict=True)]
+        text[rows, ranks] = np.array(worded, dtype=object)[codes]
+        facts[rows, ranks] = np.array(told, dtype=object)[codes]
+    return text, facts
 
 
-def _typical(column: pd.Series) -> float | None:
+def _fact(origin: Origin, value: object, words: str) -> str:
+    """Name what a value says, equally for features that say the same; else its words."""
+    about = "|".join([origin.source, *(f"{column}={level}" for column, level in origin.filters)])
+    window = "" if origin.window_days is None else str(origin.window_days)
+    nothing = value is None or value != value
+    if origin.measure in ("count", "days"):
+        return f"none|{about}|{window}" if value == 0 else words
+    if origin.measure == "days_since" and isinstance(value, (int, float)) and not nothing:
+        return f"since|{value:.0f}"
+    if nothing and origin.measure in ("days_since", "mean", "min", "max", "last"):
+        return f"none|{about}|{window}"
+    return words
+
+
+def plain_value(value: object) -> object:
+    """Turn a value of a feature into what `phrase` takes: a gap into None, numpy into Python."""
+    if pd.isna(value):
+        return None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def typical_value(column: pd.Series) -> float | None:
+    """Return the (lower) median of a number; None for text and where nothing is known."""
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         return None
     known = column.dropna()

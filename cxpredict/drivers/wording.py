@@ -11,7 +11,7 @@ _MASS_NOUNS = {"usage", "browsing", "feedback", "support", "spend", "churn", "on
 _RECORDS = {
     "interactions": "interaction",
     "feedback": "survey answer",
-    "records": "record",
+    "records": "activity",
     "contacts": "contact",
 }
 
@@ -53,7 +53,7 @@ def describe_feature(name: str, origin: Origin) -> str:
         "change": f"latest change of the {what}",
         "days_since": f"days since the last {one}",
         "mean_gap": f"average days between {many}",
-        "gap_std": f"spread of the days between {many}",
+        "gap_std": f"how much the gaps between {many} vary, in days",
         "overdue": f"time since the last {one} against the usual gap",
         "distinct": f"different {_plural(_words(origin.column))} of {many} {span}",
         "trend": f"trend of the {what if origin.column else many} {span}",
@@ -150,14 +150,14 @@ def _known(name: str, origin: Origin, number: float, typical: float | None, text
             return f"last {what} was {text}"
         case "change":
             return f"{what} changed by {text}" if number else f"{what} did not change"
-        case "days_since" if typical is None or number >= typical:
+        case "days_since" if typical is None or number > typical:
             return f"no {one} for {_days(number)}"
         case "days_since":
             return f"last {one} {_days(number)} ago"
         case "mean_gap":
             return f"{_days(number)} between {many} on average"
         case "gap_std":
-            return f"days between {many} spread by {text}"
+            return f"gaps between {many} vary by {_days(number)}"
         case "overdue":
             return f"time since the last {one} is {text} times the usual gap"
         case "month":
@@ -167,10 +167,11 @@ def _known(name: str, origin: Origin, number: float, typical: float | None, text
             return f"{_how_many(number, text, noun, _plural(noun))} of {many} {span}"
         case "slope":
             return f"{what} changed by {text} per day {span}"
-        case "trend" if not origin.column:
-            return f"number of {many} {span} is {text} times its longer average"
+        case "trend" if number == 0:
+            return f"no {what if origin.column else many} {span}, but some before"
         case "trend":
-            return f"{what} {span} is {text} times its longer average"
+            subject = what if origin.column else f"number of {many}"
+            return f"{subject} {span} is {text} of its longer average"
         case "share":
             return f"{text} of {_all(origin)} {_place(origin)} {span}"
         case "unanswered":
@@ -182,19 +183,22 @@ def _known(name: str, origin: Origin, number: float, typical: float | None, text
 
 def _unknown(name: str, origin: Origin) -> str:
     one, many, what, span = _nouns(origin)
+    # "no days of delay" would sound like good news where there was no delivery at all
+    nothing = f"no {many if origin.label else what}"
+    two = f"fewer than two {many if origin.label else _plural(what)}"
     phrases = {
         "tenure": "start as a customer is not known",
-        "mean": f"no {what} {span}",
-        "min": f"no {what} {span}",
-        "max": f"no {what} {span}",
-        "last": f"no {what} so far",
-        "change": f"fewer than two {what}s so far",
+        "mean": f"{nothing} {span}",
+        "min": f"{nothing} {span}",
+        "max": f"{nothing} {span}",
+        "last": f"{nothing} so far",
+        "change": f"{two} so far",
         "days_since": f"no {one} so far",
-        "mean_gap": f"fewer than two {many} so far",
-        "gap_std": f"fewer than three {many} so far",
-        "overdue": f"fewer than two {many} so far",
-        "slope": f"fewer than two {what}s {span}",
-        "trend": f"no {what} lately",
+        "mean_gap": f"{many} on fewer than two days so far",
+        "gap_std": f"{many} on fewer than three days so far",
+        "overdue": f"{many} on fewer than two days so far",
+        "slope": f"{two} {span}",
+        "trend": f"no {many} lately",
         "share": f"no {_all(origin)} {span}",
     }
     return phrases.get(origin.measure, f"{name} is not known")
@@ -278,5 +282,6 @@ _SHOWN: dict[str, Callable[[float], str]] = {
     "days_since": _whole,
     "mean_gap": _whole,
     "gap_std": _whole,
+    "trend": _percent,
     "month": _whole,
 }

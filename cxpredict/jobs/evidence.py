@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from cxpredict.config import ChurnSettings, Config, CustomerSplit
-from cxpredict.drivers.contributions import explain
+from cxpredict.drivers.explain import explain
+from cxpredict.drivers.flags import unknown_names
 from cxpredict.features.audit import LeakAudit
+from cxpredict.features.origin import origins_of
 from cxpredict.jobs.bundle import Bundle
 from cxpredict.jobs.results import TrainedModel
 from cxpredict.jobs.rows import Rows
@@ -32,15 +35,24 @@ def judge(
     dropped: tuple[str, ...],
     accepted: dict[str, str],
     notes: tuple[str, ...],
+    *,
+    actionable: Sequence[str] = (),
 ) -> TrainedModel:
     """Evaluate and explain on the untouched rows, and write the model card."""
     found = bundle.risk(test_rows.X)
     risk = found["probability"]
+    unknown = unknown_names(origins_of(test_rows.X), actionable)
+    drivers = explain(
+        bundle.model,
+        test_rows.X,
+        actionable=[name for name in actionable if name not in unknown],
+        max_rows=EXPLAINED_ROWS,
+    )
     metrics = _metrics(bundle, test_rows, risk)
     periods = pd.concat(
         [_periods("train", train_rows), _periods("test", test_rows)], ignore_index=True
     )
-    notes = (*notes, _interval_note(test_rows, found), *_no_signal(metrics))
+    notes = (*notes, _interval_note(test_rows, found), *_no_signal(metrics), *_no_lever(unknown))
     return TrainedModel(
         bundle=replace(
             bundle, card=_card(train_rows, metrics, periods, audit, dropped, accepted, notes)
@@ -52,7 +64,7 @@ def judge(
         risk=risk,
         audit=audit,
         dropped=dropped,
-        drivers=explain(bundle.model, test_rows.X, max_rows=EXPLAINED_ROWS),
+        drivers=drivers,
         notes=notes,
     )
 
@@ -86,6 +98,16 @@ def _no_signal(metrics: pd.DataFrame) -> tuple[str, ...]:
             "these probabilities.",
         )
     return ()
+
+
+def _no_lever(unknown: list[str]) -> tuple[str, ...]:
+    """Say which configured levers the model has no feature for."""
+    if not unknown:
+        return ()
+    return (
+        f"Set as actionable, but no feature of this model comes from it: {', '.join(unknown)}. "
+        "Expected are features, columns, kinds, touchpoints or channels.",
+    )
 
 
 def notes_on(

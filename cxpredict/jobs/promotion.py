@@ -101,7 +101,7 @@ def realised_gain(
         "value": worth.to_numpy()[known],
         "incentive": offer.incentive,
         "contact_cost": offer.contact_cost,
-        "acceptance": offer.acceptance,
+        "acceptance": offer.mean_acceptance,
     }
     gain = np.zeros(len(risk))
     chosen = expected_gain(risk.to_numpy()[known], **terms) > 0

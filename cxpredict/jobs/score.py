@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cxpredict.action.targets import Offer, assign_arms, rank_targets
-from cxpredict.config import Config, ValueSettings, load_config
+from cxpredict.config import BetaSettings, Config, OfferSettings, ValueSettings, load_config
 from cxpredict.data.log import CustomerLog
-from cxpredict.drivers.contributions import explain
+from cxpredict.drivers.explain import explain
 from cxpredict.errors import ConfigError, DataError, EmptyDataError
 from cxpredict.features.build import build_features
 from cxpredict.jobs.bundle import Bundle
@@ -26,6 +26,7 @@ from cxpredict.jobs.records import open_records, write_rejects
 from cxpredict.jobs.registry import load_bundle
 from cxpredict.value.customer_value import customer_value, value_at_risk
 from cxpredict.value.margins import margin_per_period
+from cxpredict.value.profit import Beta
 
 PROBABILITY = {"churn": "churn_probability", "satisfaction": "low_score_probability"}
 LATEST_DAYS = 31
@@ -180,12 +181,7 @@ def _add_money(
     scores.loc[known, "value_at_risk"] = value_at_risk(risk, worth)
     if config.offer is None:
         return
-    offer = Offer(
-        cost=config.offer.contact_cost,
-        incentive=config.offer.incentive,
-        acceptance=config.offer.acceptance,
-    )
-    ranked = rank_targets(risk, value=worth, offer=offer).sort_index()
+    ranked = rank_targets(risk, value=worth, offer=offer_of(config.offer)).sort_index()
     scores.loc[known, "expected_gain"] = ranked["expected_gain"].to_numpy()
     chosen = scores.index[known][ranked["selected"].to_numpy()]
     arms = assign_arms(
@@ -196,6 +192,16 @@ def _add_money(
     scores["action"] = "none"
     scores.loc[chosen, "arm"] = arms.astype("str")
     scores.loc[arms.index[arms == "treated"], "action"] = "contact"
+
+
+def offer_of(settings: OfferSettings) -> Offer:
+    """Make the offer that the configuration describes."""
+    given = settings.acceptance
+    return Offer(
+        cost=settings.contact_cost,
+        incentive=settings.incentive,
+        acceptance=Beta(given.alpha, given.beta) if isinstance(given, BetaSettings) else given,
+    )
 
 
 def value_if_kept(log: CustomerLog, index: pd.MultiIndex, settings: ValueSettings) -> pd.Series:

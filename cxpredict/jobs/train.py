@@ -126,7 +126,16 @@ def _train_one(
     notes = (*notes_on(config, train_rows, test_rows, audit, dropped), *left_out)
     notes += () if tagger is None else tagger.notes()
     accepted = {n: r for n, r in config.audit.accept.items() if n in audit.high}
-    trained = judge(bundle, train_rows, test_rows, audit, dropped, accepted, notes)
+    trained = judge(
+        bundle,
+        train_rows,
+        test_rows,
+        audit,
+        dropped,
+        accepted,
+        notes,
+        actionable=config.actionable,
+    )
     say(f"{name}: asking the promotion gate")
     trained = decide(config, store, log, trained, test_rows)
     say(f"{name}: registering, scoring the customers of today")

@@ -158,7 +158,7 @@ def _money_tiles(config: Config, facts: AtRisk) -> list[Tile]:
                 "expected gain of the offer",
                 money(facts.gain, settings.currency),
                 f"from contacting {count(facts.contact)} customers, if "
-                f"{percent(config.offer.acceptance)} of would-be leavers accept",
+                f"{percent(config.offer.mean_acceptance)} of would-be leavers accept",
                 "assumed",
             )
         )

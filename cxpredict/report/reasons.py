@@ -6,9 +6,9 @@ import pandas as pd
 
 from cxpredict.config import Config
 from cxpredict.drivers.contributions import Drivers
+from cxpredict.drivers.flags import is_actionable
 from cxpredict.drivers.grouping import importance, sum_by_group
 from cxpredict.features.audit.split import customer_codes
-from cxpredict.features.origin import Origin
 from cxpredict.jobs.results import TrainedModel, TrainingRun
 from cxpredict.report.business import AtRisk, at_risk
 from cxpredict.report.wording import count, direction, money, outcome_words, percent, place
@@ -72,12 +72,6 @@ def subjects(drivers: Drivers, actionable: list[str]) -> pd.DataFrame:
     return table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
 
 
-def is_actionable(feature: str, origin: Origin, names: list[str]) -> bool:
-    """Whether a feature, its kind or its touchpoint is among those the company can change."""
-    own = {feature, origin.column, origin.touchpoint, dict(origin.filters).get("kind", "")}
-    return bool((own - {""}) & set(names))
-
-
 def _keys(drivers: Drivers) -> list[str]:
     """Name the subject of each feature: its kind, or kind and measure where kinds are few."""
     about, measured = [], []
@@ -107,8 +101,8 @@ def _contact(config: Config, facts: AtRisk) -> list[tuple[str, str]]:
     if config.offer is not None and config.value is not None:
         text = (
             f"The expected gain is {money(facts.gain, config.value.currency)} if "
-            f"{percent(config.offer.acceptance)} of would-be leavers accept, which is assumed. "
-            "They are marked “contact” in the scores."
+            f"{percent(config.offer.mean_acceptance)} of would-be leavers accept, which is "
+            "assumed. They are marked “contact” in the scores."
         )
         held = (
             "They were drawn at random among the selected. Leave them alone: comparing "

@@ -201,6 +201,46 @@ def discounted_survival(
     return discounted
 
 
+def discount_factors(
+    periods: int, *, period_days: int, yearly_discount_rate: float, payment: Payment
+) -> Floats:
+    """Return what money of each period is worth today.
+
+    Parameters
+    ----------
+    periods : int ≥ 1
+        Number of periods.
+    period_days : int ≥ 1
+        Length of a period in days.
+    yearly_discount_rate : float in [0, 1]
+        Discount rate for 365.25 days.
+    payment : {"start", "end"}
+        When the money of a period falls due.
+
+    Returns
+    -------
+    ndarray of shape (periods,)
+        (1 + δ)^−t with δ the rate of one period; t from 1 for ``end`` and from 0 for ``start``.
+
+    Raises
+    ------
+    DataError
+        If a number is out of range.
+
+    Examples
+    --------
+    >>> discount_factors(2, period_days=90, yearly_discount_rate=0.0, payment="end").tolist()
+    [1.0, 1.0]
+    """
+    if isinstance(period_days, bool) or int(period_days) != period_days or period_days < 1:
+        raise DataError(f"period_days: expected a whole number from 1 on, got {period_days!r}.")
+    yearly = float(
+        in_range("yearly_discount_rate", yearly_discount_rate, 0.0, 1.0, hint=_RATE_HINT)
+    )
+    rate = (1 + yearly) ** (period_days / 365.25) - 1
+    return discounted_survival(1.0, periods=periods, discount_rate=rate, payment=payment)
+
+
 def value_at_risk(churn_probability: Any, value: Any) -> Any:
     """Return the value expected to be lost by customers leaving.
 

@@ -9,7 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxpredict.action.targets import Offer, assign_arms, rank_targets
-from cxpredict.errors import DataError
+from cxpredict.config import OfferSettings
+from cxpredict.config.reading import check_settings
+from cxpredict.errors import ConfigError, DataError
+from cxpredict.jobs.score import offer_of
+from cxpredict.value.profit import Beta, gain_interval
 
 OFFER = Offer(cost=1.0, incentive=10.0, acceptance=0.3)
 
@@ -25,6 +29,46 @@ def test_gain_and_rank_by_hand():
     assert table["break_even_probability"].tolist() == pytest.approx([11 / 67] * 3)
     # b: 1 + (.9 * .3 + .1) * 10
     assert table.loc["b", "expected_cost"] == pytest.approx(4.7)
+
+
+def test_unsure_acceptance_gives_an_interval_and_the_same_order():
+    risk = pd.Series([0.1, 0.9, 0.5], index=["a", "b", "c"])
+    # Uniform acceptance, 90 %: .05 and .95 for b of .9 * 190 * g - .1 * 10 - 1
+    unsure = dataclasses.replace(OFFER, acceptance=Beta(1, 1))
+    table = rank_targets(risk, value=200.0, offer=unsure, level=0.9)
+    assert table.loc["b", ["low", "high"]].tolist() == pytest.approx([6.55, 160.45])
+    assert table.loc["b", "probability_positive"] == pytest.approx(1 - 2 / 171)
+    sure = rank_targets(risk, value=200.0, offer=dataclasses.replace(OFFER, acceptance=0.5))
+    pd.testing.assert_frame_equal(table[list(sure)], sure)
+    interval = gain_interval(
+        risk, value=200.0, incentive=10.0, contact_cost=1.0, acceptance=Beta(1, 1)
+    )
+    again = rank_targets(risk, value=200.0, offer=unsure)
+    pd.testing.assert_frame_equal(again[list(interval)].sort_index(), interval)
+
+
+def test_settings_of_an_offer():
+    plain = {"contact_cost": 1.0, "incentive": 10.0, "holdout_share": 0.1}
+    settings = check_settings(OfferSettings, plain | {"acceptance": 0.3})
+    assert offer_of(settings) == OFFER
+    assert settings.mean_acceptance == 0.3
+    settings = check_settings(OfferSettings, plain | {"acceptance": {"alpha": 6, "beta": 14}})
+    assert offer_of(settings).acceptance == Beta(6, 14)
+    assert settings.mean_acceptance == 0.3
+
+
+@pytest.mark.parametrize(
+    ("acceptance", "told"),
+    [
+        (30, "  acceptance: Input should be less than or equal to 1, found 30"),
+        ({"alpha": 6, "bta": 14}, "  acceptance.bta: unknown key, did you mean 'beta'"),
+        ({"alpha": 0, "beta": 14}, "  acceptance.alpha: Input should be greater than 0"),
+    ],
+)
+def test_settings_of_acceptance_are_checked(acceptance, told):
+    plain = {"contact_cost": 1.0, "incentive": 10.0, "holdout_share": 0.1}
+    with pytest.raises(ConfigError, match=told):
+        check_settings(OfferSettings, plain | {"acceptance": acceptance})
 
 
 def test_value_can_outweigh_risk():
@@ -84,6 +128,7 @@ def test_limits_hold_in_any_order(risks, capacity, budget, seed):
         ({"budget": -5.0}, "budget"),
         ({"offer": Offer(cost=-1.0, incentive=0.0, acceptance=0.3)}, "contact_cost"),
         ({"offer": Offer(cost=1.0, incentive=0.0, acceptance=30)}, "acceptance"),
+        ({"offer": Offer(cost=1.0, incentive=0.0, acceptance=Beta(1, 1)), "level": 95}, "level"),
     ],
 )
 def test_bad_input_is_refused(change, told):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 
-from cxpredict.drivers.contributions import explain
+from cxpredict.drivers.explain import explain
 from cxpredict.errors import ConfigError, DataError, EmptyDataError, ModelError
 from cxpredict.features.origin import Origin
 

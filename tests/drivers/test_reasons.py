@@ -106,7 +106,31 @@ NAN = float("nan")
             1.0,
             "3 channels of interactions in the last 90 days (typical: 1)",
         ),
-        (Origin("records", "days_since"), 12, 5.0, "No record for 12 days (typical: 5)"),
+        (
+            Origin("interactions", "mean", "value", (("kind", "delivery"),), 90, label="days late"),
+            None,
+            0.0,
+            "No deliveries in the last 90 days",
+        ),
+        (
+            Origin("interactions", "trend", "", COMPLAINT, 30),
+            0.35,
+            1.0,
+            "Number of complaints in the last 30 days is 35% of its longer average (typical: 100%)",
+        ),
+        (
+            Origin("interactions", "trend", "", COMPLAINT, 30),
+            0,
+            1.0,
+            "No complaints in the last 30 days, but some before (typical: 100%)",
+        ),
+        (
+            Origin("transactions", "mean_gap", "", PURCHASE),
+            None,
+            30.0,
+            "Purchases on fewer than two days so far",
+        ),
+        (Origin("records", "days_since"), 12, 5.0, "No activity for 12 days (typical: 5)"),
         (
             Origin("feedback", "slope", "score", NPS),
             -0.5,
@@ -117,7 +141,7 @@ NAN = float("nan")
             Origin("transactions", "gap_std", "", PURCHASE),
             4.2,
             9.0,
-            "Days between purchases spread by 4 (typical: 9)",
+            "Gaps between purchases vary by 4 days (typical: 9)",
         ),
     ],
 )
@@ -203,7 +227,7 @@ def test_one_reason_per_subject_by_signed_sums():
         "No purchase for 84 days (typical: 23)",
         "Contract is Month-to-Month",
     ]
-    assert reasons.loc["b"].tolist() == ["No purchase for 23 days", "", ""]
+    assert reasons.loc["b"].tolist() == ["Last purchase 23 days ago", "", ""]
     assert reasons.loc["c"].tolist() == ["", "", ""]
     assert reasons.loc["d"].tolist() == ["No purchase so far", "", ""]
 
@@ -214,6 +238,71 @@ def test_more_reasons_than_subjects_are_empty():
     assert (reasons[["reason_4", "reason_5"]] == "").all(axis=None)
     with pytest.raises(ConfigError, match="1 or more"):
         reasons_in_words(VALUES, X, ORIGINS, top=0)
+
+
+def test_a_fact_is_told_once():
+    origins = {
+        "purchase_days_since": Origin("transactions", "days_since", "", PURCHASE),
+        "records_days_since": Origin("records", "days_since"),
+        "refund_days_since": Origin("transactions", "days_since", "", (("kind", "refund"),)),
+        "refund_days": Origin("transactions", "days", "", (("kind", "refund"),)),
+        "visits": Origin("customers", "attribute", "visits"),
+    }
+    values = pd.DataFrame(
+        [[18.0, 18.0, np.nan, 0.0, 2.0], [18.0, 4.0, 50.0, 1.0, 2.0]], columns=list(origins)
+    )
+    reasons = reasons_in_words(np.array([[0.5, 0.4, 0.3, 0.2, 0.1]] * 2), values, origins, top=4)
+    assert reasons.iloc[0].tolist() == [
+        "Last purchase 18 days ago",
+        "No refund so far",
+        "visits is 2",
+        "",
+    ]
+    assert reasons.iloc[1].tolist() == [
+        "Last purchase 18 days ago",
+        "Last activity 4 days ago",
+        "Last refund 50 days ago",
+        "1 day with refunds so far (typical: 0)",
+    ]
+
+
+def test_what_says_how_long_a_customer_is_there_is_one_reason():
+    origins = {
+        "tenure_days": Origin("customers", "tenure"),
+        "renewal_count": Origin("transactions", "count", "", (("kind", "renewal"),)),
+        "plan": Origin("customers", "attribute", "plan"),
+    }
+    rows = pd.DataFrame({"tenure_days": [90.0], "renewal_count": [3.0], "plan": ["gold"]})
+    values = np.array([[0.3, 0.2, 0.4]])
+    apart = reasons_in_words(values, rows, origins, top=3)
+    assert apart.iloc[0].tolist() == ["plan is gold", "Customer for 90 days", "3 renewals so far"]
+    proxies = ["tenure_days", "renewal_count"]
+    together = reasons_in_words(values, rows, origins, top=3, proxies=proxies)
+    assert together.iloc[0].tolist() == ["Customer for 90 days", "plan is gold", ""]
+
+
+def test_attributes_that_say_the_same_are_one_reason():
+    # "referred a friend" is whether there are referrals: what pulls against each other is added up
+    rng = np.random.default_rng(0)
+    referrals = rng.integers(0, 2, 200) * rng.integers(1, 3, 200)
+    rows = pd.DataFrame(
+        {
+            "referrals": referrals,
+            "referred": np.where(referrals > 0, "yes", "no"),
+            "plan": rng.choice(["basic", "gold"], 200),
+        }
+    )
+    origins = {name: Origin("customers", "attribute", name) for name in rows}
+    pushes = np.column_stack(
+        [np.where(referrals > 0, -0.8, 0.8), np.where(referrals > 0, 0.5, -0.5), [0.1] * 200]
+    )
+    reasons = reasons_in_words(pushes, rows, origins, top=2)
+    none = referrals == 0
+    assert reasons.loc[none, "reason_1"].str.startswith("referrals is 0").all()
+    assert reasons.loc[none, "reason_2"].str.startswith("plan is").all()
+    assert reasons.loc[~none, "reason_1"].str.startswith("plan is").all()
+    few = reasons_in_words(pushes[:50], rows[:50], origins, top=2)
+    assert few["reason_1"].str.startswith("referred is yes").sum() == (~none[:50]).sum()
 
 
 def test_reasons_of_a_row_do_not_depend_on_the_order_of_rows():

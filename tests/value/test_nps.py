@@ -6,13 +6,19 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
+from cxpredict.data.suppression import hidden_groups
 from cxpredict.errors import DataError, EmptyDataError
 from cxpredict.value.nps import nps, nps_difference
+from cxpredict.value.nps.answers import Answers
+from cxpredict.value.nps.intervals import interval
+from cxpredict.value.nps.posterior import Posterior
 from cxpredict.value.nps.scores import nps_group
-from cxpredict.value.nps.suppression import hidden_groups
 
 FIXTURE = [10] * 50 + [8] * 30 + [3] * 20
+DECLARED = {"scale": (0, 10)}
+METHODS = ["wald", "adjusted_wald", "jeffreys", "bootstrap"]
 answers = st.lists(st.integers(0, 10), min_size=11, max_size=80)
 
 
@@ -92,6 +98,25 @@ def test_other_scales_are_refused_with_counts(bad, told):
         nps(bad)
 
 
+def test_scores_of_a_shorter_scale_are_refused_unless_0_to_10_is_declared():
+    five = [1, 2, 3, 4, 5] * 4
+    with pytest.raises(DataError, match="none of 20 answers is above 5"):
+        nps(five)
+    with pytest.raises(DataError, match="none of 35 answers is above 7"):
+        nps_difference([9] * 40, [1, 2, 3, 4, 5, 6, 7] * 5)
+    with pytest.raises(DataError, match="above 5"):
+        nps_group(five)
+    assert nps(five, scale=(0, 10)).loc["all", "estimate"] == -100
+    assert nps([7, 6, 5] * 9).loc["all", "n"] == 27  # too few to doubt
+    assert nps([*five, 8]).loc["all", "n"] == 21
+
+
+@pytest.mark.parametrize("scale", [(1, 5), (1, 10), "nps", 10])
+def test_no_other_scale_makes_an_nps(scale):
+    with pytest.raises(DataError, match="got the scale"):
+        nps(FIXTURE, scale=scale)
+
+
 def test_nobody_answered():
     with pytest.raises(EmptyDataError, match="none of 2"):
         nps([None, None])
@@ -112,6 +137,85 @@ def test_weights_on_another_index_are_refused():
     scores = pd.Series([9] * 12)
     with pytest.raises(DataError, match="different indexes"):
         nps(scores, weights=pd.Series(np.ones(12), index=range(1, 13)))
+
+
+def test_posterior_against_draws():
+    draws = np.random.default_rng(0).dirichlet([28.5, 1.5, 1.5], size=200_000)
+    value = draws[:, 0] - draws[:, 2]
+    posterior = Posterior.of([28 / 30, 1 / 30, 1 / 30], 30)
+    # p - d of a Dirichlet with total 31.5: mean 27/31.5, Var = (30/31.5 - mean^2) / 32.5
+    assert posterior.sd == pytest.approx(np.sqrt((30 / 31.5 - (27 / 31.5) ** 2) / 32.5))
+    assert posterior.sd == pytest.approx(value.std(), rel=0.01)
+    for at in (0.025, 0.5, 0.975):
+        assert posterior.below(np.quantile(value, at)) == pytest.approx(at, abs=0.004)
+    other = Posterior.of([0.5, 0.3, 0.2], 50)
+    second = np.random.default_rng(1).dirichlet([25.5, 15.5, 10.5], size=200_000)
+    difference = value - (second[:, 0] - second[:, 2])
+    below = posterior.minus(other)
+    for limit in (0.3, 0.5, 0.7):
+        assert below(limit) == pytest.approx((difference < limit).mean(), abs=0.005)
+
+
+def test_jeffreys_when_all_agree_reaches_100_and_not_further():
+    row = nps([10] * 30, method="jeffreys").loc["all"]
+    assert row["high"] == 100
+    # Beta(30.5 + .5, .5) of the promoters and passives alone: 2.5 % quantile of 31 in 31.5
+    assert 80 < row["low"] < 95
+
+
+def test_bootstrap_agrees_with_wald_for_many_answers():
+    scores = FIXTURE * 20
+    wald, boot = (nps(scores, method=m, random_state=0).loc["all"] for m in ("wald", "bootstrap"))
+    # SE of a bootstrap SE with 2,000 draws: 1.6 %
+    assert boot["se"] == pytest.approx(wald["se"], rel=0.06)
+    assert boot["low"] == pytest.approx(wald["low"], abs=0.3 * wald["se"])
+    again = nps(scores, method="bootstrap", random_state=0).loc["all"]
+    pd.testing.assert_series_equal(boot, again)
+
+
+@pytest.mark.parametrize("method", ["wald", "adjusted_wald", "jeffreys"])
+def test_saying_everything_twice_tells_nothing_new(method):
+    once = nps(FIXTURE, method=method).loc["all"]
+    customers = [f"c{k}" for k in range(100)] * 2
+    twice = nps(FIXTURE * 2, customers=customers, method=method).loc["all"]
+    assert (twice["n"], twice["customers"]) == (200, 100)
+    assert twice["n_eff"] == pytest.approx(100)
+    assert twice["design_effect"] == pytest.approx(2)
+    columns = ["estimate", "low", "high", "se"]
+    assert list(twice[columns]) == pytest.approx(list(once[columns]))
+    boot = nps(FIXTURE * 2, customers=customers, method="bootstrap", random_state=0).loc["all"]
+    assert boot["se"] == pytest.approx(once["se"], rel=0.08)
+
+
+def test_repeated_customers_by_hand():
+    # 12 customers, the first with a second 10: x = six and one 1, six -1; NPS 1/13
+    scores, customers = [10] * 6 + [0] * 6 + [10], [*range(12), 0]
+    row = nps(scores, customers=customers, method="wald").loc["all"]
+    up, down = 1 - 1 / 13, -1 - 1 / 13
+    squares = 5 * up**2 + 6 * down**2 + (2 * up) ** 2
+    assert row["se"] == pytest.approx(100 * np.sqrt(squares) / 13)
+
+
+def test_customers_come_from_the_index():
+    index = pd.MultiIndex.from_product([range(100), ["2024", "2025"]], names=["customer_id", "t"])
+    scores = pd.Series(np.repeat(FIXTURE, 2), index=index)
+    assert nps(scores).loc["all", "n_eff"] == pytest.approx(100)
+    assert nps(scores.reset_index(drop=True)).loc["all", "n_eff"] == pytest.approx(200)
+
+
+def test_unknown_customers_are_refused():
+    with pytest.raises(DataError, match="2 of 100 rows have no customer"):
+        nps(FIXTURE, customers=[None, None, *range(98)])
+    with pytest.raises(DataError, match="one customer for each of 100"):
+        nps(FIXTURE, customers=range(5))
+    with pytest.raises(DataError, match="one group only"):
+        nps_difference(FIXTURE, FIXTURE, customers_a=range(100))
+
+
+def test_many_answers_of_few_customers_are_hidden():
+    table = nps([9, 3] * 20, customers=list(range(10)) * 4)
+    assert bool(table.loc["all", "suppressed"])
+    assert table.drop(columns="suppressed").isna().all(axis=None)
 
 
 @pytest.mark.parametrize("level", [0, 1, 95])
@@ -163,21 +267,23 @@ def test_hidden_groups_never_leave_a_small_remainder(sizes):
 def test_order_does_not_matter(scores, random):
     shuffled = scores.copy()
     random.shuffle(shuffled)
-    pd.testing.assert_frame_equal(nps(scores), nps(shuffled))
+    pd.testing.assert_frame_equal(nps(scores, **DECLARED), nps(shuffled, **DECLARED))
 
 
 @given(answers, st.floats(1e-3, 1e3), st.integers(0, 1000))
 def test_scale_of_weights_does_not_matter(scores, scale, seed):
     weights = np.random.default_rng(seed).uniform(0.1, 5, len(scores))
     pd.testing.assert_frame_equal(
-        nps(scores, weights=weights), nps(scores, weights=scale * weights)
+        nps(scores, weights=weights, **DECLARED),
+        nps(scores, weights=scale * weights, **DECLARED),
     )
 
 
-@given(answers, st.integers(0, 1000), st.sampled_from(["wald", "adjusted_wald"]))
+@given(answers, st.integers(0, 1000), st.sampled_from(METHODS))
+@settings(deadline=None)
 def test_interval_holds_the_estimate_and_stays_in_range(scores, seed, method):
     weights = np.random.default_rng(seed).uniform(0.5, 2, len(scores))
-    row = nps(scores, weights=weights, method=method).loc["all"]
+    row = nps(scores, weights=weights, method=method, **DECLARED).loc["all"]
     assert -100 <= row["low"] <= row["high"] <= 100
     assert row["low"] - 1e-9 <= row["estimate"] <= row["high"] + 1e-9
     assert row["n_eff"] <= row["n"] + 1e-9
@@ -188,7 +294,7 @@ def test_interval_holds_the_estimate_and_stays_in_range(scores, seed, method):
 def test_turning_the_scale_round_turns_the_interval_round(scores):
     # 0 <-> 10, 8 stays: promoters become detractors
     mirror = [0 if s >= 9 else 10 if s <= 6 else 8 for s in scores]
-    a, b = nps(scores).loc["all"], nps(mirror).loc["all"]
+    a, b = (nps(each, **DECLARED).loc["all"] for each in (scores, mirror))
     assert (a["low"], a["high"]) == (pytest.approx(-b["high"]), pytest.approx(-b["low"]))
 
 
@@ -196,8 +302,8 @@ def test_turning_the_scale_round_turns_the_interval_round(scores):
 def test_whole_weights_repeat_answers_in_the_estimate(scores, times):
     weights = [times if s >= 9 else 1 for s in scores]
     repeated = [s for s, w in zip(scores, weights, strict=True) for _ in range(w)]
-    a = nps(scores, weights=weights).loc["all", "estimate"]
-    assert a == pytest.approx(nps(repeated).loc["all", "estimate"])
+    a = nps(scores, weights=weights, **DECLARED).loc["all", "estimate"]
+    assert a == pytest.approx(nps(repeated, **DECLARED).loc["all", "estimate"])
 
 
 def test_difference_by_hand():
@@ -209,15 +315,29 @@ def test_difference_by_hand():
     assert row["z"] == pytest.approx(0.6 / np.sqrt(0.0122))
 
 
-@given(answers, answers)
-@settings(max_examples=50)
-def test_difference_is_antisymmetric_and_agrees_with_its_interval(a, b):
-    one, two = nps_difference(a, b).iloc[0], nps_difference(b, a).iloc[0]
+@given(answers, answers, st.sampled_from(["wald", "adjusted_wald", "jeffreys"]))
+@settings(max_examples=50, deadline=None)
+def test_difference_is_antisymmetric_and_agrees_with_its_interval(a, b, method):
+    one = nps_difference(a, b, method=method, **DECLARED).iloc[0]
+    two = nps_difference(b, a, method=method, **DECLARED).iloc[0]
     assert one["estimate"] == pytest.approx(-two["estimate"])
-    assert one["p_value"] == pytest.approx(two["p_value"])
+    assert one["p_value"] == pytest.approx(two["p_value"], abs=1e-5)
     excluded = one["low"] > 1e-9 or one["high"] < -1e-9
-    if abs(one["p_value"] - 0.05) > 1e-6:
+    if abs(one["p_value"] - 0.05) > 1e-4:
         assert excluded == (one["p_value"] < 0.05)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_difference_of_two_periods_of_the_same_customers(method):
+    # 20 of 100 become promoters, all others say the same again: each gains 0 or 1,
+    # Wald: mean .2, Var .2 * .8 / 100, SE .04
+    before, after = [10] * 30 + [8] * 70, [10] * 50 + [8] * 50
+    who = {"customers_a": range(100), "customers_b": range(100)}
+    alone = nps_difference(after, before, method=method, random_state=0).iloc[0]
+    paired = nps_difference(after, before, method=method, random_state=0, **who).iloc[0]
+    assert paired["se"] == pytest.approx(4.0, rel=0.08)
+    assert alone["se"] == pytest.approx(100 * np.sqrt((0.5 * 0.5 + 0.3 * 0.7) / 100), rel=0.05)
+    assert paired["p_value"] < alone["p_value"]
 
 
 def test_difference_with_few_answers_is_hidden():
@@ -230,14 +350,35 @@ def _draw(rng, n, reps, p, d):
     return rng.choice([10, 8, 3], size=(reps, n), p=[p, 1 - p - d, d])
 
 
-@pytest.mark.parametrize(("n", "p", "d"), [(30, 0.5, 0.2), (200, 0.35, 0.3), (60, 0.94, 0.03)])
-def test_adjusted_interval_covers(n, p, d):
-    rng = np.random.default_rng(11)
-    reps = 300
-    tables = [nps(scores).loc["all"] for scores in _draw(rng, n, reps, p, d)]
-    covered = np.mean([t["low"] <= 100 * (p - d) <= t["high"] for t in tables])
-    # 95 % with 300 repetitions: binomial SE 1.26 %, three of them to either side
-    assert 0.95 - 0.038 <= covered <= 0.99
+def exact_coverage(n, p, d, method):
+    """Sum the probability of every outcome of n answers whose interval holds the truth."""
+    held = 0.0
+    for promoters in range(n + 1):
+        for detractors in range(n + 1 - promoters):
+            counts = [promoters, n - promoters - detractors, detractors]
+            probability = stats.multinomial.pmf(counts, n, [p, 1 - p - d, d])
+            if probability > 1e-5:
+                x = np.repeat([1.0, 0.0, -1.0], counts)
+                low, high, _ = interval(Answers(x, np.ones(n), np.arange(n)), 0.95, method, None)
+                held += probability * (low <= p - d <= high)
+    return held
+
+
+@pytest.mark.parametrize(
+    ("method", "p", "d"),
+    [
+        ("adjusted_wald", 0.35, 0.3),
+        ("jeffreys", 0.5, 0.2),
+        ("jeffreys", 0.9, 0.05),
+        ("jeffreys", 0.05, 0.94),
+    ],
+)
+def test_exact_coverage_of_30_answers(method, p, d):
+    assert 0.93 <= exact_coverage(30, p, d, method) <= 0.97
+
+
+def test_adjusted_wald_is_too_long_for_rare_shares():
+    assert exact_coverage(30, 0.95, 0.04, "adjusted_wald") > 0.97
 
 
 def test_weighted_interval_covers_when_weights_go_with_scores():

@@ -1,12 +1,13 @@
-"""Hide small groups, so that no table tells what a handful of customers answered."""
+"""Hide small groups, so that no table tells about a handful of customers."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 MIN_RESPONDENTS = 11
-"""Groups with fewer answers than this are not shown."""
+"""Groups of fewer answers, or customers, than this are not shown."""
 
 
 def hidden_groups(sizes: Any) -> npt.NDArray[np.bool_]:
@@ -15,13 +16,13 @@ def hidden_groups(sizes: Any) -> npt.NDArray[np.bool_]:
     Parameters
     ----------
     sizes : array-like of int
-        Answers in each group.
+        Answers, or customers, in each group.
 
     Returns
     -------
     ndarray of bool
-        True for groups below 11 answers and, if there are any, for as many of the next smallest
-        as it takes until the hidden groups are two or more and hold 11 answers together: the
+        True for groups below 11 and, if there are any, for as many of the next smallest
+        as it takes until the hidden groups are two or more and hold 11 together: the
         total less what is shown then belongs to no small group.
 
     Notes
@@ -41,3 +42,9 @@ def hidden_groups(sizes: Any) -> npt.NDArray[np.bool_]:
                 break
             hidden[position] = True
     return hidden
+
+
+def blank(table: pd.DataFrame) -> pd.DataFrame:
+    """Remove every number of the rows marked ``suppressed``."""
+    table.loc[table["suppressed"], table.columns != "suppressed"] = pd.NA
+    return table

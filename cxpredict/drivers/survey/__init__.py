@@ -1,0 +1,1 @@
+"""Key drivers of survey answers, and the touchpoints of the customer journey."""

@@ -22,6 +22,7 @@ from cxpredict.config.reading import check_settings, nearest, read_yaml
 from cxpredict.errors import ConfigError
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Stage = Literal["awareness", "consideration", "decision", "retention", "advocacy"]
 Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -325,6 +326,7 @@ class NpsSettings(Settings):
 
     window_days: Days
     weighted: bool
+    everyone: bool = False
 
 
 class EngineSettings(Settings):
@@ -352,6 +354,7 @@ class Config(Settings):
     offer: OfferSettings | None = None
     nps: NpsSettings | None = None
     rox: RoxSettings | None = None
+    stages: dict[str, Stage] = Field(default_factory=dict)
     actionable: list[str] = Field(default_factory=list)
     observed_until: date | None = None
     max_reject_share: Share = 0.01

@@ -14,6 +14,7 @@ from cxpredict.drivers.contributions import Drivers
 from cxpredict.features.audit import LeakAudit
 from cxpredict.jobs.bundle import Bundle
 from cxpredict.jobs.gate import GateDecision
+from cxpredict.value.nps.everyone import NpsOfEveryone
 from cxpredict.value.nps.response import ResponseWeights
 from cxpredict.value.rox.estimate import RoxEstimate
 
@@ -88,6 +89,10 @@ class Experience:
         The return on the configured improvement.
     economics : DataFrame or None
         Retention and margin by NPS group, unadjusted and adjusted.
+    everyone : NpsOfEveryone or None
+        The NPS of everyone invited, the silent included, if it is asked for.
+    touchpoints : DataFrame or None
+        As `touchpoint_table` gives, if stages are configured.
     notes : tuple of str
         What is missing or must be known.
     """
@@ -98,6 +103,8 @@ class Experience:
     invited: int = 0
     rox: RoxEstimate | None = None
     economics: pd.DataFrame | None = None
+    everyone: NpsOfEveryone | None = None
+    touchpoints: pd.DataFrame | None = None
     notes: tuple[str, ...] = ()
 
 

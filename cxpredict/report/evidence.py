@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import month_abbr
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -14,7 +15,7 @@ from cxpredict.drivers.wording import describe_feature
 from cxpredict.jobs.bundle import PACKAGES
 from cxpredict.jobs.gate import GateDecision
 from cxpredict.jobs.results import Experience, TrainedModel
-from cxpredict.report.wording import Outcome, count, decimal, percent
+from cxpredict.report.wording import MISSING, Outcome, count, decimal, percent
 from cxpredict.value.nps.response import ResponseWeights
 from cxpredict.value.rox.estimate import RoxEstimate
 
@@ -247,6 +248,17 @@ def balance_rows(weighting: ResponseWeights, models: tuple[TrainedModel, ...]) -
         for name in table["feature"].astype("str")
     ]
     return table.assign(description=described)
+
+
+def touchpoint_rows(table: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """List the touchpoints, missing values as NaN, the season in words."""
+    if table is None:
+        return []
+    rows: list[dict[str, Any]] = table.astype(object).where(table.notna(), np.nan).to_dict("records")
+    for row in rows:
+        month, surely = row["season_month"], row["season_p_value"] < 0.05
+        row["season"] = month_abbr[int(month)] if month == month and surely else MISSING
+    return rows
 
 
 def tornado_rows(rox: RoxEstimate) -> pd.DataFrame:

@@ -108,6 +108,7 @@ def _report_view(
         "quality": run.log.quality.to_dict("records"),
         "rules": run.log.rules.to_dict("records"),
         "nps_rows": evidence.nps_rows(run.experience),
+        "touchpoints": evidence.touchpoint_rows(run.experience.touchpoints),
     }
 
 

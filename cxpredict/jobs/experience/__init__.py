@@ -1,0 +1,44 @@
+"""What surveys say of all customers, and what moving them is worth, from a run's log."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cxpredict.config import Config
+from cxpredict.data.log import CustomerLog
+from cxpredict.jobs.experience.improvement import measure_rox
+from cxpredict.jobs.experience.journey import audit_touchpoints
+from cxpredict.jobs.experience.survey import measure_nps
+from cxpredict.jobs.results import Experience
+
+
+def measure_experience(config: Config, log: CustomerLog) -> Experience:
+    """Estimate NPS and ROX as the configuration asks; say what cannot be known.
+
+    Parameters
+    ----------
+    config : Config
+        Its `nps`, `rox`, `value` and `stages`.
+    log : CustomerLog
+        The records.
+
+    Returns
+    -------
+    Experience
+        Parts that are not asked for, or that the data cannot tell, are None with a note.
+    """
+    touchpoints, notes = audit_touchpoints(config, log)
+    if config.nps is None:
+        none = "No NPS survey is configured: no NPS and no ROX."
+        return Experience(touchpoints=touchpoints, notes=(*notes, none))
+    found = measure_nps(config, config.nps, log)
+    if found.nps is None:
+        return replace(found, touchpoints=touchpoints, notes=(*notes, *found.notes))
+    rox, economics, more = measure_rox(config, log)
+    return replace(
+        found,
+        rox=rox,
+        economics=economics,
+        touchpoints=touchpoints,
+        notes=(*notes, *found.notes, *more),
+    )

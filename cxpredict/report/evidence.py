@@ -254,7 +254,8 @@ def touchpoint_rows(table: pd.DataFrame | None) -> list[dict[str, Any]]:
     """List the touchpoints, missing values as NaN, the season in words."""
     if table is None:
         return []
-    rows: list[dict[str, Any]] = table.astype(object).where(table.notna(), np.nan).to_dict("records")
+    plain = table.astype(object).where(table.notna(), np.nan)
+    rows: list[dict[str, Any]] = plain.to_dict("records")
     for row in rows:
         month, surely = row["season_month"], row["season_p_value"] < 0.05
         row["season"] = month_abbr[int(month)] if month == month and surely else MISSING

@@ -68,7 +68,7 @@ def as_frame(estimator: Any, X: Any, *, reset: bool) -> pd.DataFrame:
     if not isinstance(X, pd.DataFrame) and hasattr(X, "to_pandas"):
         X = X.to_pandas()
     if isinstance(X, pd.DataFrame):
-        X = _without_dictionaries(X)
+        X = _without_dictionaries(_without_attrs(X))
     if not isinstance(X, pd.DataFrame):
         X = validate_data(
             estimator,
@@ -90,6 +90,14 @@ def as_frame(estimator: Any, X: Any, *, reset: bool) -> pd.DataFrame:
     return X
 
 
+def _without_attrs(X: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the origins of features, which pandas copies deeply with every column it takes."""
+    if X.attrs:
+        X = X.copy(deep=False)
+        X.attrs = {}
+    return X
+
+
 def _without_dictionaries(X: pd.DataFrame) -> pd.DataFrame:
     """Read Arrow's dictionary columns as the categories they are."""
     names = [
@@ -97,6 +105,8 @@ def _without_dictionaries(X: pd.DataFrame) -> pd.DataFrame:
         for name, dtype in X.dtypes.items()
         if isinstance(dtype, pd.ArrowDtype) and str(dtype).startswith("dictionary")
     ]
+    if not names:
+        return X
     return X.astype(dict.fromkeys(names, object)).astype(dict.fromkeys(names, "category"))
 
 

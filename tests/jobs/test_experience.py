@@ -1,4 +1,5 @@
 import pytest
+import yaml
 
 import cxpredict as cx
 from cxpredict.config import AnswerWithinSettings, ReferralSettings, load_config
@@ -80,8 +81,30 @@ def test_another_improvement_and_more_terms_are_configured(run):
 
 
 def test_terms_without_prices_are_refused_by_name(run):
-    assert set(run.experience.rox.refused) == {"cost to serve", "word of mouth"}
-    assert run.experience.rox.unadjusted.net != run.experience.rox.net
+    assert not run.experience.rox.refused
+    rox = run.config.rox.model_copy(update={"prices": {}, "referral": None})
+    nps = run.config.nps.model_copy(update={"weighted": False})
+    found = measure_experience(changed(run.config, rox=rox, nps=nps, stages={}), run.log).rox
+    assert set(found.refused) == {"cost to serve", "word of mouth"}
+    assert found.unadjusted.net != found.net
+
+
+def test_the_nps_of_everyone_is_estimated_when_asked_for(run):
+    assert run.experience.everyone is None
+    nps = run.config.nps.model_copy(update={"everyone": True, "weighted": False})
+    found = measure_experience(changed(run.config, nps=nps, rox=None, stages={}), run.log)
+    alone, everyone = found.everyone.answers_only.iloc[0], found.everyone.everyone.iloc[0]
+    assert alone["estimate"] == pytest.approx(found.unweighted["estimate"].iloc[0])
+    # in the simulated company the engaged and happy answer more often
+    assert everyone["estimate"] < alone["low"]
+
+
+def test_the_touchpoints_of_the_stages_are_audited(run):
+    table = run.experience.touchpoints.set_index("touchpoint")
+    assert set(table.index) == set(run.config.stages)
+    # failures, of which heavy contact with "use" tells, are what drives customers away most
+    assert table.loc["use", "contact_churn_points_low"] > 0
+    assert (table["evidence"] != "").any()
 
 
 @pytest.mark.parametrize(
@@ -95,10 +118,9 @@ def test_terms_without_prices_are_refused_by_name(run):
     ],
 )
 def test_improvements_that_are_wrongly_configured_are_refused(tmp_path, demo_config, given, told):
+    content = yaml.safe_load(demo_config.read_text())
     keys = f"{{{given}, cost: 5000, period_days: 90, horizon_periods: 4}}"
-    text = demo_config.read_text().replace(
-        "{shift_points: 5, cost: 5000, period_days: 90, horizon_periods: 4}", keys
-    )
-    (tmp_path / "demo.yaml").write_text(text)
+    content["rox"] = yaml.safe_load(keys)
+    (tmp_path / "demo.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(ConfigError, match=told):
         load_config(tmp_path / "demo.yaml")

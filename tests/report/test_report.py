@@ -46,6 +46,7 @@ COMPANY = {
     "offer": {"contact_cost": 1.0, "incentive": 5.0, "acceptance": 0.3, "holdout_share": 0.2},
     "nps": {"window_days": 120, "weighted": True},
     "rox": {"shift_points": 5, "cost": 5000, "period_days": 90, "horizon_periods": 4},
+    "stages": {"support": "retention", "use": "retention"},
     "actionable": ["support"],
     "effort": "fast",
     "random_state": 7,
@@ -180,6 +181,17 @@ def test_nps_and_rox_are_those_of_the_run(page, company_run):
     assert f"the score would be {points(alone['estimate'])}" in text
     assert f"{count(row['n'])} answers to {count(experience.invited)} invitations" in text
     assert f"Net return {percent(experience.rox.net)}" in text
+
+
+def test_touchpoints_are_those_of_the_run(page, company_run):
+    section, table = page[1].find("section", id="journey"), company_run.experience.touchpoints
+    text = text_of(section)
+    assert "associational" in text
+    assert "nan" not in text
+    first, second = section.find_all("table")
+    assert [row.th.get_text() for row in first.tbody.find_all("tr")] == list(table["touchpoint"])
+    influential = table.loc[table["evidence"] != "", "touchpoint"]
+    assert [row.th.get_text() for row in second.tbody.find_all("tr")] == list(influential)
 
 
 @pytest.fixture(scope="module")

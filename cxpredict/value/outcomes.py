@@ -1,5 +1,9 @@
-"""What customers brought after a date: margin by period, for models of customer value to learn."""
+"""What customers brought after a date: margin by period, for models of customer value to learn.
 
+For customer value, of several periods: `cxpredict.value.rox.outcomes` has what ROX counts in one.
+"""
+
+from dataclasses import replace
 from datetime import timedelta
 
 import ibis
@@ -13,6 +17,7 @@ from cxpredict.features.build import index_rows
 from cxpredict.features.events import to_utc
 from cxpredict.features.problem import labels
 from cxpredict.features.problem.population import Date
+from cxpredict.value.settings import above_zero, number, whole_number
 
 
 def margins_by_period(
@@ -30,12 +35,12 @@ def margins_by_period(
     Parameters
     ----------
     log : CustomerLog
-        The records; of corrected ones the latest version counts.
+        The records; of corrected ones the latest version counts, with `until` the latest of then.
     index : MultiIndex (customer_id, as_of)
         For whom and when.
-    periods : int ≥ 1
+    periods : int from 1 to 1,000
         Number of periods.
-    period_days : int ≥ 1
+    period_days : int from 1 to 3,650
         Length of a period; period k is ``(as_of + (k − 1)·period_days, as_of + k·period_days]``.
     cancelled : str, optional
         Kind of the event with which a customer leaves for good. Without it nobody sees who has
@@ -44,7 +49,7 @@ def margins_by_period(
         Margin as a share of the amount, for transactions that carry none.
     until : date, optional
         End observation here if the records go on: at the test date, so that nothing after it is
-        learnt from.
+        learnt from. Neither what occurred later counts nor what became known later.
 
     Returns
     -------
@@ -74,47 +79,69 @@ def margins_by_period(
     >>> brought.to_numpy().tolist()
     [[15.0, 0.0, nan, 1.0, 0.0, nan]]
     """
-    for name, number in (("periods", periods), ("period_days", period_days)):
-        if isinstance(number, bool) or number != int(number) or number < 1:
-            raise DataError(f"{name}: expected a whole number from 1 on, got {number!r}.")
+    periods = whole_number("periods", periods, 1, 1_000)
+    period_days = whole_number("period_days", period_days, 1, 3_650)
     columns = [f"{what}_{k}" for what in ("margin", "there") for k in range(1, periods + 1)]
     if not len(index):
         return pd.DataFrame(np.empty((0, 2 * periods)), index=index, columns=columns)
     rows = index_rows(index)
+    _check_margins(log, margin_rate)
+    observed = _observed_until(log, cancelled)
+    if until is not None:
+        observed = min(observed, to_utc(until))
+        log = _known(log, to_utc(until))
     money = _money(log, margin_rate)
     margin, active = _sums(money, rows, periods, period_days)
     ends = np.arange(1, periods + 1) * np.timedelta64(period_days, "D")
     closes = rows["as_of"].to_numpy()[:, None] + ends
     there = (active > 0).astype(np.float64)
-    last = log.observed_until
-    observed = pd.Timestamp(last) if last is not None else money.occurred_at.max().execute()
     if cancelled is not None:
-        observed = labels.observed_until(log, kind=cancelled) if last is None else observed
         left = _left_at(log, cancelled, rows)
         there = (~(left[:, None] <= closes)).astype(np.float64)
         gone = left <= rows["as_of"].to_numpy()
         margin[gone], there[gone] = np.nan, np.nan
-    if until is not None:
-        observed = min(observed, to_utc(until))
     unseen = closes > np.datetime64(observed)
     margin[unseen], there[unseen] = np.nan, np.nan
     return pd.DataFrame(np.hstack([margin, there]), index=index, columns=columns)
 
 
-def _money(log: CustomerLog, margin_rate: float | None) -> ir.Table:
-    money = log.transactions
-    if margin_rate is not None and not 0 < margin_rate <= 1:
-        raise DataError(f"margin_rate: expected a share above 0 and up to 1, got {margin_rate!r}.")
-    if not money.count().execute():
-        raise DataError("margins_by_period: the log has no transactions to take margins from.")
-    margin = money.margin
+def _observed_until(log: CustomerLog, cancelled: str | None) -> pd.Timestamp:
+    if cancelled is not None:
+        labels.events_of_kind(log, cancelled)  # refuses a kind that is not there
+        return labels.observed_until(log, kind=cancelled)
+    declared = log.observed_until
+    return pd.Timestamp(declared or log.transactions.occurred_at.max().execute())
+
+
+def _known(log: CustomerLog, until: pd.Timestamp) -> CustomerLog:
+    """Give the log with the events that were known at a date, as they were known then."""
+    tables = {}
+    for name in ("transactions", "interactions"):
+        rows = log.history(name)
+        rows = rows.filter(
+            rows.known_at <= until, rows.replaced_at.isnull() | (rows.replaced_at > until)
+        )
+        tables[name] = rows.drop("version", "replaced_at")
+    return replace(log, **tables)
+
+
+def _check_margins(log: CustomerLog, margin_rate: float | None) -> None:
     if margin_rate is not None:
-        margin = margin.coalesce(money.amount * margin_rate)
-    elif margin.isnull().any().execute():
+        above_zero("margin_rate", number("margin_rate", margin_rate, 0.0, 1.0))
+    if not log.transactions.count().execute():
+        raise DataError("margins_by_period: the log has no transactions to take margins from.")
+    if margin_rate is None and log.transactions.margin.isnull().any().execute():
         raise DataError(
             "margins_by_period: some transactions carry no margin; map 'margin', or give "
             "margin_rate, the share of the amount that is margin."
         )
+
+
+def _money(log: CustomerLog, margin_rate: float | None) -> ir.Table:
+    money = log.transactions
+    margin = money.margin
+    if margin_rate is not None:
+        margin = margin.coalesce(money.amount * margin_rate)
     return money.select("customer_id", "occurred_at", _margin=margin)
 
 
@@ -146,6 +173,8 @@ def _sums(
 
 
 def _left_at(log: CustomerLog, cancelled: str, rows: pd.DataFrame) -> np.ndarray:
-    found = labels.first_ever(ibis.memtable(rows), labels.events_of_kind(log, cancelled))
+    tables = [t.filter(t.kind == cancelled) for t in (log.transactions, log.interactions)]
+    events = ibis.union(*(t.select("customer_id", "occurred_at") for t in tables), distinct=False)
+    found = labels.first_ever(ibis.memtable(rows), events)
     at = found.order_by("_row")["at"].to_pyarrow().to_pandas()
     return np.asarray(at.astype("datetime64[us]").to_numpy())

@@ -219,8 +219,10 @@ def test_table_plot_and_html():
     assert table.loc["gross ROX", "estimate"] == pytest.approx(rox.net + 1)
     assert table.loc["net present value", "low"] == pytest.approx(rox.interval[0] * rox.cost)
     axes = rox.plot().axes[0]
-    assert [t.get_text() for t in axes.get_xticklabels()] == ["retention", "spend", "cost", "net"]
-    assert axes.patches[-1].get_height() == pytest.approx(rox.npv)
+    names = [label.get_text().replace("\n", " ") for label in axes.get_xticklabels()]
+    assert names == rox.waterfall()["step"].tolist()
+    bars = [(bar.get_y(), bar.get_height()) for bar in axes.patches]
+    np.testing.assert_allclose(bars, rox.waterfall()[["start", "amount"]])
     assert "net ROX" in rox._repr_html_()
     return_on_experience(LIFETIME, **DIRECT).plot()
 
@@ -315,7 +317,7 @@ def test_earned_growth_of_a_log_by_hand():
     assert growth.rate == pytest.approx(0.8 + 0.3 - 1)
     assert growth.ratio == pytest.approx(0.1 / 0.3)
     for change, told in (
-        ({"until": "2024-06-30"}, "do not cover"),
+        ({"until": "2024-06-30"}, "must reach back to 2022-07-01"),
         ({"column": "came"}, "no column 'came'"),
         ({"earned": ["fiend"]}, "no customer has such a value"),
         ({"earned": "friend"}, "expected a list"),

@@ -265,8 +265,9 @@ def test_costs_over_time_by_hand():
     # benefit after 6 months 500 x (.8 x 80 - .6 x 40) / 1.1 = 18,182 > 4,000 + 3,000
     assert rox.payback_months == 6.0
     late = return_on_experience(GROUPS, cost=[0.0, 0.0, 40_000.0], **TABLE)
-    # 18,182 + 500 x (.64 x 80 - .36 x 40) / 1.21 = 33,388 > 33,058: never in debt
-    assert late.payback_months == 0.0
+    # 18,182 + 500 x (.64 x 80 - .36 x 40) / 1.21 = 33,388 > 33,058: never in debt, so
+    # that it is paid back the moment it is paid, after two periods
+    assert late.payback_months == 12.0
     never = return_on_experience(GROUPS, cost=[0.0, 0.0, 41_000.0], **TABLE)
     assert never.payback_months is None
 

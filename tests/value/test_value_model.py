@@ -1,6 +1,7 @@
 """Customer value from presence and margin by period: targets, model, intervals."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -140,6 +141,47 @@ def test_nothing_after_the_end_of_observation_is_learnt():
     terms = {"periods": 2, "period_days": 30, "margin_rate": 1.0}
     found = margins_by_period(log, at(("a", "2024-01-01")), until="2024-02-15", **terms)
     assert found.notna().sum(axis=1).tolist() == [2]
+
+
+def test_nothing_known_after_the_end_is_learnt():
+    # Of two sales one is known in September only, and the other was 10 until September; the
+    # cancellation of 25 January is not known in March either.
+    sales = pd.DataFrame(
+        {
+            "customer_id": "a",
+            "occurred_at": ["2024-01-10", "2024-01-10", "2024-01-20", "2024-01-25", "2024-10-01"],
+            "known_at": ["2024-01-10", "2024-09-01", "2024-09-01", "2024-09-01", "2024-10-01"],
+            "event_id": ["e1", "e1", "e2", "e3", "e4"],
+            "amount": [10.0, 4.0, 100.0, 0.0, 1.0],
+            "kind": ["sale", "sale", "sale", "cancellation", "sale"],
+        }
+    )
+    log = cx.CustomerLog.from_frames(transactions=sales)
+    terms = {"periods": 1, "period_days": 30, "margin_rate": 1.0, "cancelled": "cancellation"}
+    index = at(("a", "2024-01-01"))
+    assert margins_by_period(log, index, **terms).iloc[0].tolist() == [104.0, 0.0]
+    then = margins_by_period(log, index, until="2024-03-01", **terms)
+    assert then.iloc[0].tolist() == [10.0, 1.0]
+    early = margins_by_period(log, index, until="2024-01-05", **terms)
+    assert early.isna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"periods": float("nan")}, "periods: expected a whole number"),
+        ({"periods": None}, "periods: expected a whole number"),
+        ({"periods": 2.0}, "periods: expected a whole number"),
+        ({"period_days": 10**9}, "period_days: expected a whole number"),
+        ({"margin_rate": "a"}, "margin_rate: expected one number"),
+    ],
+)
+def test_settings_of_margins_that_are_none_are_refused(change, told):
+    sales = pd.DataFrame({"customer_id": ["a"], "occurred_at": ["2024-01-10"], "amount": [1.0]})
+    log = cx.CustomerLog.from_frames(transactions=sales)
+    terms = {"periods": 1, "period_days": 30, "margin_rate": 1.0} | change
+    with pytest.raises(DataError, match=told):
+        margins_by_period(log, at(("a", "2024-01-01")), **terms)
 
 
 def test_margins_without_a_rate_are_refused():
@@ -364,6 +406,16 @@ def test_intervals_by_hand():
     assert agree.table().iloc[0].tolist() == pytest.approx([10, 6.0801, 13.9199], abs=1e-3)
     assert agree.total().loc["expected"].tolist() == pytest.approx([10, 6.0801, 13.9199], abs=1e-3)
     assert differ.total().loc["expected"].tolist() == pytest.approx([10, 5.4736, 14.5264], abs=1e-3)
+
+
+def test_no_interval_of_margins_that_are_never_negative_reaches_below_0(fitted):
+    X, _, _ = subscribers(3, 5)
+    forecast = fitted.forecast(X.iloc[:1])
+    assert forecast.lowest == 0.0
+    few = replace(forecast, covariance=forecast.covariance * 1e4)
+    assert few.total()["low"].tolist() == [0.0, 0.0]
+    assert few.table()["low"].tolist() == [0.0]
+    assert replace(few, lowest=-np.inf).total()["low"].max() < 0
 
 
 def test_dates_that_differ_widen_what_may_be_realised():

@@ -227,6 +227,7 @@ class CustomerValueModel(BaseEstimator):
             chance=self.calibration_.chance,
             drift=self.calibration_.drift,
             seed=self.seed_,
+            lowest=-np.inf if self.margin_loss_ == "squared" else 0.0,
         )
 
     def predict(self, X: Any) -> Floats:

@@ -10,6 +10,7 @@ from scipy import stats
 
 from cxpredict.errors import DataError
 from cxpredict.value.lifetime.target import Floats
+from cxpredict.value.settings import number
 
 _BINS = 20
 _DRAWS = 4000
@@ -99,6 +100,8 @@ class ValueForecast:
         Differences between dates; None where all training rows have one date, or none.
     seed : int
         Of the draws.
+    lowest : float
+        No interval reaches below: 0 where no margin was negative, else minus infinity.
     """
 
     value: pd.Series
@@ -110,6 +113,7 @@ class ValueForecast:
     chance: Chance
     drift: Drift | None
     seed: int
+    lowest: float = -np.inf
 
     def table(self, *, level: float = 0.95) -> pd.DataFrame:
         """Return each customer's expected value with an interval of this expectation.
@@ -134,7 +138,11 @@ class ValueForecast:
         variance = np.einsum("ik,kl,il->i", self.gradient, self.covariance, self.gradient)
         error = _normal(level) * np.sqrt(variance + _jackknife(self.members))
         value = self.value.to_numpy()
-        columns = {"value": value, "low": value - error, "high": value + error}
+        columns = {
+            "value": value,
+            "low": np.maximum(value - error, self.lowest),
+            "high": value + error,
+        }
         return pd.DataFrame(columns, index=self.value.index)
 
     def total(self, *, level: float = 0.95) -> pd.DataFrame:
@@ -171,9 +179,10 @@ class ValueForecast:
             seasons = self.drift.seasons
             shock = self.drift.spread * np.sqrt(1 + 1 / seasons)
             draws += total * shock * rng.standard_t(seasons - 1, len(draws))
+        draws = np.maximum(draws, self.lowest)
         tail = (1 - level) / 2
         low, high = np.quantile(draws, [tail, 1 - tail])
-        rows = [(total, total - z * error, total + z * error), (total, low, high)]
+        rows = [(total, max(total - z * error, self.lowest), total + z * error), (total, low, high)]
         return pd.DataFrame(rows, index=["expected", "realised"], columns=["total", "low", "high"])
 
 
@@ -184,6 +193,6 @@ def _jackknife(members: Floats) -> Floats:
 
 
 def _normal(level: float) -> float:
-    if not 0 < level < 1:
+    if not 0 < number("level", level) < 1:
         raise DataError(f"level: expected a number between 0 and 1, got {level!r}.")
     return float(stats.norm.ppf((1 + level) / 2))

@@ -8,7 +8,6 @@ import pandas as pd
 
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError
-from cxpredict.value.checks import in_range
 from cxpredict.value.rox.answers import log_economics
 from cxpredict.value.rox.economics import GroupEconomics
 from cxpredict.value.rox.effects import EffectEconomics
@@ -26,6 +25,7 @@ from cxpredict.value.rox.segments import (
     read_segments,
 )
 from cxpredict.value.rox.timing import Payment, Timing, timing_of
+from cxpredict.value.settings import above_zero, number, seed
 
 _TIME = ("horizon_periods", "period_months", "discount_rate", "payment")
 DAYS_PER_MONTH = 30.4375
@@ -79,7 +79,7 @@ def return_on_experience(
         With a table, and only then: ``assumed``, ``associational``, ``adjusted`` or
         ``experimental``, for all terms or for each: ``lifetime value``, or ``retention``,
         ``spend``, ``cost to serve``, ``word of mouth``.
-    horizon_periods : int ≥ 1
+    horizon_periods : int from 1 to 1,000
         Periods in which benefits count. This and the next three: needed with retention and
         margin, refused with lifetime values, which have them built in.
     period_months : float > 0
@@ -94,7 +94,7 @@ def return_on_experience(
         `GroupEconomics`. Without it, inputs are drawn independently.
     level : float in (0, 1)
         Level of all intervals.
-    random_state : int
+    random_state : int ≥ 0
         Seed of folds and simulation.
 
     Returns
@@ -160,7 +160,16 @@ def return_on_experience(
     if not isinstance(source, CustomerLog) and outcomes is not None:
         raise DataError("outcomes: goes with a log; a table has its outcomes built in.")
     time = dict(zip(_TIME, (horizon_periods, period_months, discount_rate, payment), strict=True))
-    options: dict[str, Any] = {"level": level, "random_state": random_state}
+    if improvement is not None and not isinstance(improvement, Improvement):
+        raise DataError(
+            "improvement: expected ShareShift, AnswerWithin, RaiseScore or TestedEffect, got "
+            f"{type(improvement).__name__}."
+        )
+    if outcomes is not None and not isinstance(outcomes, Outcomes):
+        raise DataError(f"outcomes: expected Outcomes, got {type(outcomes).__name__}.")
+    if not 0 < number("level", level) < 1:
+        raise DataError(f"level: expected a number between 0 and 1 such as 0.95, got {level!r}.")
+    options: dict[str, Any] = {"level": level, "random_state": seed(random_state)}
     if isinstance(source, pd.DataFrame):
         return _of_table(source, shift, customers, cost, evidence, time, covariance, options)
     if evidence is not None or covariance is not None:
@@ -170,7 +179,7 @@ def return_on_experience(
             raise DataError("outcomes: needed with a log: what is counted, over how long a period.")
         time = _with(time, "period_months", outcomes.period_days / DAYS_PER_MONTH)
         if customers is None:
-            customers = len(outcomes.in_period().to_score(log=source, as_of=source.span[1]))
+            customers = len(outcomes.in_period().to_score(log=source, as_of=outcomes.ends(source)))
         if improvement is None or isinstance(improvement, ShareShift):
             source = log_economics(source, outcomes, random_state=random_state)
         else:
@@ -195,9 +204,11 @@ def _of_table(
         raise DataError("evidence: needed with a table of groups.")
     if shift is None:
         raise DataError("improvement: from a table only a ShareShift can be valued; give the log.")
+    if not table.columns.is_unique:
+        raise DataError("economics: expected every column once.")
     tags = _tags(table, evidence)
     flows = flows_of(shift, table)
-    groups = sorted({group for origin, destination, _ in flows for group in (origin, destination)})
+    groups = sorted({group for flow in flows for group in flow[:2]}, key=str)
     segments = read_segments(table, groups, tags, covariance)
     timing = _timing(time, direct="lifetime value" in tags)
     move = Move(segments, flows, _count(customers), timing)
@@ -279,9 +290,7 @@ def _with(time: dict[str, Any], name: str, known: Any) -> dict[str, Any]:
 def _count(customers: float | None) -> float:
     if customers is None:
         raise DataError("customers: needed, as the source does not say how many there are.")
-    if not in_range("customers", customers, 0.0).all():
-        raise DataError("customers: expected more than 0, got 0.")
-    return float(customers)
+    return above_zero("customers", customers)
 
 
 def _timing(time: dict[str, Any], *, direct: bool) -> Timing | None:
@@ -305,8 +314,12 @@ def _tags(
             f"margin, got {', '.join(str(name) for name in economics.columns)}."
         )
     terms = list(LIFETIME) if direct else present
-    tags = dict.fromkeys(terms, evidence) if isinstance(evidence, str) else dict(evidence)
-    if set(tags) != set(terms) or not set(tags.values()) <= set(EVIDENCE):
+    tags: Any = dict.fromkeys(terms, evidence) if isinstance(evidence, str) else evidence
+    if (
+        not isinstance(tags, Mapping)
+        or set(tags) != set(terms)
+        or not all(isinstance(tag, str) and tag in EVIDENCE for tag in tags.values())
+    ):
         raise DataError(
             f"evidence: expected one of {', '.join(EVIDENCE)} for each of the terms "
             f"{', '.join(terms)}, and for no other."

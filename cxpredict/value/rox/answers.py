@@ -11,9 +11,7 @@ from cxpredict.value.rox.economics import GroupEconomics, group_economics
 from cxpredict.value.rox.outcomes import Outcomes
 
 
-def log_economics(
-    log: CustomerLog, outcomes: Outcomes, *, random_state: int | None = None
-) -> GroupEconomics:
+def log_economics(log: CustomerLog, outcomes: Outcomes, *, random_state: int = 0) -> GroupEconomics:
     """Estimate from a log what promoters, passives and detractors do and bring in a period.
 
     Parameters
@@ -22,7 +20,7 @@ def log_economics(
         The records.
     outcomes : Outcomes
         What is counted, and over how long a period.
-    random_state : int, optional
+    random_state : int, default 0
         Seed of the folds.
 
     Returns
@@ -34,7 +32,8 @@ def log_economics(
     Raises
     ------
     DataError
-        As `group_economics`; or if the log has no NPS answer that can be followed for a period.
+        As `group_economics` and `Outcomes.check`; or if the log has no NPS answer that can be
+        followed for a period.
 
     Notes
     -----
@@ -51,12 +50,15 @@ def log_economics(
     --------
     >>> from cxpredict.data.simulate import simulate_company
     >>> from cxpredict.features.problem import ChurnProblem
-    >>> log = simulate_company(800, seed=7).log
+    >>> log = simulate_company(1_500, seed=7).log
     >>> churn = ChurnProblem(cancelled="cancellation", horizon_days=90)
     >>> economics = log_economics(log, Outcomes(churn, period_days=90), random_state=0)
     >>> list(economics.adjusted.index)
     ['promoter', 'passive', 'detractor']
     """
+    if not isinstance(outcomes, Outcomes):
+        raise DataError(f"outcomes: expected Outcomes, got {type(outcomes).__name__}.")
+    outcomes.check(log)
     answers = _answers(log, outcomes)
     frame = outcomes.after(log, answers.index)
     X = outcomes.before(log, frame.index)

@@ -18,6 +18,7 @@ from cxpredict.value.rox.adjust import (
     covariance_of,
     plain_means,
 )
+from cxpredict.value.settings import seed
 
 GROUPS = ("promoter", "passive", "detractor")
 QUANTITIES = ("retention", "margin", "cost_to_serve", "referral_value")
@@ -78,7 +79,7 @@ def group_economics(
     referral_value: str | None = None,
     customer: str | None = None,
     payment: Counted = "end",
-    random_state: int | None = None,
+    random_state: int = 0,
 ) -> GroupEconomics:
     """Estimate what promoters, passives and detractors do and bring in a period.
 
@@ -108,7 +109,7 @@ def group_economics(
         money of those who left is not needed and not used. ``through``: per full period of
         presence, of everyone, including what leavers brought until they left; they are taken to
         leave half-way through.
-    random_state : int, optional
+    random_state : int, default 0
         Seed of the folds.
 
     Returns
@@ -162,14 +163,15 @@ def group_economics(
     if payment not in ("end", "through"):
         raise DataError(f"payment: expected 'end' or 'through', got {payment!r}.")
     extra = {"cost_to_serve": cost_to_serve, "referral_value": referral_value}
-    named = {"margin": margin} | {name: column for name, column in extra.items() if column}
-    _check_columns(frame, [group, retained, *named.values(), *([customer] if customer else [])])
+    named = {"margin": margin} | {name: each for name, each in extra.items() if each is not None}
+    seed(random_state)
+    used = [group, retained, *named.values(), *([] if customer is None else [customer])]
+    _check_columns(frame, used)
+    _check_covariates(frame, covariates, used)
     customers = _customers(frame, customer)
     arms = _arms(frame, group)
     stayed = _stayed(frame, retained)
     check_support(GROUPS, arms, stayed, customers)
-    if isinstance(covariates, str) or not covariates or not {*covariates} <= {*frame.columns}:
-        raise DataError("covariates: expected a list of one or more columns of the table.")
     money = {
         name: _money(frame, column, stayed, payment, name == "cost_to_serve")
         for name, column in named.items()
@@ -256,12 +258,27 @@ def too_few(names: Sequence[str], arms: Ints, values: Floats, customers: Ints) -
     return f"needs {MIN_EVENTS} customers with any in each group; too few {', '.join(few)}"
 
 
-def _check_columns(frame: pd.DataFrame, names: list[str]) -> None:
-    absent = [name for name in names if name not in frame.columns]
+def _check_columns(frame: Any, names: list[str]) -> None:
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(f"group economics: expected a DataFrame, got {type(frame).__name__}.")
+    absent = [str(name) for name in names if name not in frame.columns]
     if absent:
         raise DataError(f"group economics: the table has no column {', '.join(absent)}.")
+    if not frame.columns.is_unique:
+        raise DataError("group economics: expected every column of the table once.")
     if len(frame) == 0:
         raise DataError("group economics: expected answers to a survey, the table has no rows.")
+
+
+def _check_covariates(frame: pd.DataFrame, covariates: Any, used: list[str]) -> None:
+    listed = isinstance(covariates, Sequence | pd.Index) and not isinstance(covariates, str)
+    if not listed or not len(covariates) or not {*covariates} <= {*frame.columns}:
+        raise DataError("covariates: expected a list of one or more columns of the table.")
+    if both := [str(name) for name in covariates if name in used]:
+        raise DataError(
+            f"covariates: {', '.join(both)} is the group, an outcome or the customer; adjust only "
+            "for what was known before the answer."
+        )
 
 
 def _customers(frame: pd.DataFrame, customer: str | None) -> Ints:
@@ -273,14 +290,20 @@ def _customers(frame: pd.DataFrame, customer: str | None) -> Ints:
                 "of another. Name the column of the customer with customer=."
             )
         return np.arange(len(frame))
-    codes, _ = pd.factorize(frame[customer])
+    try:
+        codes, _ = pd.factorize(frame[customer])
+    except TypeError:
+        raise DataError(f"{customer}: expected an id of the customer in every row.") from None
     if (codes < 0).any():
         raise DataError(f"{customer}: expected a customer in every row, {(codes < 0).sum()} lack.")
     return np.asarray(codes, dtype=np.int64)
 
 
 def _arms(frame: pd.DataFrame, group: str) -> Ints:
-    codes = pd.Index(GROUPS).get_indexer(pd.Index(frame[group].astype("object")))
+    names = frame[group].astype("object")
+    codes = names.map(
+        lambda name: GROUPS.index(name) if isinstance(name, str) and name in GROUPS else -1
+    ).to_numpy()
     strange = int((codes < 0).sum())
     if strange:
         raise DataError(

@@ -48,7 +48,8 @@ class EffectEconomics:
     reach : float
         Share of customers whom the improvement concerns in a period.
     dose : float
-        What changes for them: share of requests more that are answered in time, or points.
+        What changes for them: share of requests more that are answered in time, or mean rise of
+        the score.
     evidence : {"adjusted", "experimental"}
         Whether the effect comes from the log or from a test.
     refused : mapping of str to str
@@ -92,7 +93,7 @@ def effect_of(
     what: str,
     arms: Sequence[str] | None = None,
     refused: Mapping[str, str] | None = None,
-    random_state: int | None = None,
+    random_state: int = 0,
 ) -> EffectEconomics:
     """Estimate baseline and effect from outcomes of active customers and of occasions.
 
@@ -115,7 +116,7 @@ def effect_of(
         Names of dose 0 and dose 1; without, every unit of the dose has the same effect.
     refused : mapping, optional
         Quantities not counted.
-    random_state : int, optional
+    random_state : int, default 0
         Seed of the folds.
 
     Returns
@@ -192,6 +193,12 @@ def effect_of_test(
     -------
     EffectEconomics
         With evidence ``experimental``.
+
+    Notes
+    -----
+    Tests measure money per customer, E[M], of which those who stay longer bring more; what is
+    valued is money per presence, E[M] / (½ + ½E[R]). Effects on both therefore go through the same
+    conversion as those of `effect_of`, with their errors by the delta method.
     """
     quantities = ["retention", *base.columns[1:]]
     unknown = [name for name in measured if name not in quantities]
@@ -199,14 +206,9 @@ def effect_of_test(
         raise DataError(f"{', '.join(unknown)}: tested, but the outcomes do not count it.")
     level = base.to_numpy(dtype="float64")
     n, q = level.shape
-    value, covariance = _Base(level, np.ones(n), np.tile(np.arange(n), 2)).with_effect(
-        np.zeros(q), np.zeros((n, q)), 1.0
-    )
-    for name, (effect, error) in measured.items():
-        k = q + quantities.index(name)
-        value[k], covariance[k, k] = effect, error**2
-    if not 0 < value[0] + value[q] < 1:
-        raise DataError("retention with the tested effect is not between 0 and 1.")
+    effect, error = np.array([measured.get(name, (0.0, 0.0)) for name in quantities]).T
+    kept = np.array([name not in measured for name in quantities])
+    value, covariance = _Base(level, np.ones(n), np.arange(n)).with_test(effect, error, kept)
     return EffectEconomics(
         quantities=quantities,
         baseline=value[:q],
@@ -235,23 +237,38 @@ class _Base:
     customers: Ints
 
     def with_effect(self, effect: Floats, influence: Floats, dose: float) -> tuple[Floats, Floats]:
-        """Baseline and change per presence, and their covariance."""
+        """Baseline and change per presence, and their covariance, of an effect of the same log."""
         n, q = self.level.shape
-        mean, reach = self.level.mean(axis=0), self.hit.mean()
-        raw = np.concatenate([mean, effect, [reach]])
         parts = np.zeros((len(self.customers), 2 * q + 1))
-        parts[:n, :q] = (self.level - mean) / n
+        parts[:n, :q], parts[:n, -1] = self._influence()
         parts[n:, q : 2 * q] = influence / len(influence)
-        parts[:n, -1] = (self.hit - reach) / n
         sums = np.zeros((self.customers.max() + 1, parts.shape[1]))
         np.add.at(sums, self.customers, parts)
-        covariance = covariance_of(sums, 1)
+        return self._change(effect, covariance_of(sums, 1), dose, np.zeros(q, bool))
+
+    def with_test(self, effect: Floats, error: Floats, kept: Any) -> tuple[Floats, Floats]:
+        """Baseline and change per presence, and their covariance, of an effect from elsewhere."""
+        q = len(effect)
+        covariance = np.diag(np.concatenate([np.zeros(q), error**2, [0.0]]))
+        covariance[:q, :q] = covariance_of(self._influence()[0], 1)
+        return self._change(effect, covariance, 1.0, kept)
+
+    def _influence(self) -> tuple[Floats, Floats]:
+        n = len(self.level)
+        return (self.level - self.level.mean(axis=0)) / n, (self.hit - self.hit.mean()) / n
+
+    def _change(
+        self, effect: Floats, covariance: Floats, dose: float, kept: Any
+    ) -> tuple[Floats, Floats]:
+        """Carry means, effects on them and reach over to presence; `kept` keep their level."""
+        q = len(effect)
+        raw = np.concatenate([self.level.mean(axis=0), effect, [self.hit.mean()]])
 
         def levels(at: Floats) -> Floats:
             without = at[:q]
             improved = without + at[-1] * dose * at[q : 2 * q]
             before, after = per_presence(without, "through"), per_presence(improved, "through")
-            return np.concatenate([before, after - before])
+            return np.concatenate([before, np.where(kept, 0.0, after - before)])
 
         value = levels(raw)
         if not 0 < value[0] < 1 or not 0 < value[0] + value[q] < 1:

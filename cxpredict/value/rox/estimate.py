@@ -13,8 +13,10 @@ import pandas as pd
 from cxpredict.errors import DataError
 from cxpredict.value.checks import in_range
 
+_COLOURS = {"baseline": "C7", "benefit": "C2", "loss": "C3", "cost": "C3", "net": "C0"}
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class RoxEstimate:
     """Return on experience of one improvement.
 
@@ -199,33 +201,23 @@ class RoxEstimate:
         return pd.DataFrame(rows, columns=["measure", "estimate", "low", "high"])
 
     def plot(self) -> Any:
-        """Draw the waterfall from the terms of the benefit over the cost to the net value."""
+        """Draw the waterfall: the value before, each term, the cost and what remains."""
         from matplotlib.figure import Figure
 
-        labels = [*self.terms["term"], "cost", "net"]
-        steps = np.array([*self.terms["benefit"], -self.cost])
-        ends = np.cumsum(steps)
-        starts = np.concatenate([[0.0], ends[:-1], [0.0]])
-        heights = np.append(steps, ends[-1])
-        colours = ["C2" if height >= 0 else "C3" for height in heights[:-1]] + ["C0"]
-        figure = Figure(figsize=(1.6 + 1.2 * len(labels), 4), layout="constrained")
+        steps = self.waterfall()
+        colours = steps["kind"].map(_COLOURS)
+        figure = Figure(figsize=(1.6 + 1.2 * len(steps), 4), layout="constrained")
         axes = figure.subplots()
-        axes.bar(labels, heights, bottom=starts, color=colours, width=0.6)
-        if self.interval is not None:
-            below = np.append(self.terms["benefit"] - self.terms["low"], 0.0)
-            above = np.append(self.terms["high"] - self.terms["benefit"], 0.0)
-            below = np.append(below, self.npv - self.interval[0] * self.cost)
-            above = np.append(above, self.interval[1] * self.cost - self.npv)
-            # Of a skewed benefit, the estimate may lie outside a narrow interval.
-            spread = np.maximum([below, above], 0.0)
-            shown = spread.sum(axis=0) > 0
-            tops = starts + heights
-            axes.errorbar(
-                np.flatnonzero(shown), tops[shown], yerr=spread[:, shown], fmt="none", ecolor="0.3"
-            )
-        for position, (start, height) in enumerate(zip(starts, heights, strict=True)):
-            middle = start + height / 2
-            axes.annotate(f"{height:,.0f}", (position, middle), ha="center", va="center")
+        labels = [step.replace(" the improvement", "\nthe improvement") for step in steps["step"]]
+        axes.bar(labels, steps["amount"], bottom=steps["start"], color=colours, width=0.6)
+        shown = steps[steps["low"] < steps["high"]]
+        # of a skewed benefit, the estimate may lie outside a narrow interval
+        below, above = shown["amount"] - shown["low"], shown["high"] - shown["amount"]
+        spread = np.maximum([below, above], 0.0)
+        axes.errorbar(shown.index, shown["end"], yerr=spread, fmt="none", ecolor="0.3")
+        for step in steps.itertuples():
+            middle = (step.start + step.end) / 2
+            axes.annotate(f"{step.amount:,.0f}", (step.Index, middle), ha="center", va="center")
         axes.axhline(0, color="0.3", linewidth=0.8)
         axes.set_ylabel("Present value, money")
         axes.set_title(f"Net ROX {self.net:.0%} (gross {self.gross:.0%})")

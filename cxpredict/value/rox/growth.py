@@ -9,6 +9,7 @@ from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError
 from cxpredict.features.events import to_utc
 from cxpredict.value.checks import in_range
+from cxpredict.value.rox.records import expect_from, expect_until
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def log_earned_growth(
     log : CustomerLog
         The records; amounts of transactions are revenue.
     until : date
-        End of the year, exclusive. The records must reach back two years before it.
+        End of the year, exclusive. Transactions must cover the two years before it, but for the
+        usual gap between them: 1½ times the longest of the last year, at least a week.
     column : str
         Attribute of customers that says how they came, such as ``acquisition``.
     earned : sequence of str
@@ -131,12 +133,12 @@ def log_earned_growth(
         raise DataError("earned: expected a list of values that mean a recommendation.")
     end = to_utc(until)
     middle, start = end - timedelta(days=365), end - timedelta(days=730)
-    first, last = log.transactions.occurred_at.min(), log.transactions.occurred_at.max()
-    first, last = (each.execute() for each in (first, last))
-    month = timedelta(days=31)
-    if not (first <= start + month and last >= end - month):
-        raise DataError("until: the transactions do not cover the two years before it.")
+    declared = log.observed_until
+    if declared is not None and end > to_utc(declared):
+        raise DataError(f"until: the records reach until {declared} only.")
     rows = log.transactions.filter(log.transactions.occurred_at < end)
+    expect_from("transactions", rows, start)
+    expect_until("transactions", rows, end)
     at, amount = rows.occurred_at, rows.amount.fill_null(0.0)
     each = rows.group_by("customer_id").agg(
         first=at.min(),

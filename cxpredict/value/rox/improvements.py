@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from cxpredict.config import SCALES
 from cxpredict.errors import DataError
 from cxpredict.value.checks import in_range
+from cxpredict.value.settings import above_zero, number
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class ShareShift:
 class AnswerWithin:
     """Answer a share of requests within so many hours.
 
+    Requests without hours have not been answered; they are late once `hours` have passed.
+
     Parameters
     ----------
     hours : float > 0
@@ -61,11 +65,11 @@ class AnswerWithin:
     kind: str
 
     def __post_init__(self) -> None:
-        if not in_range("hours", self.hours, 0.0).all():
-            raise DataError("hours: expected more than 0, got 0.")
+        above_zero("hours", self.hours)
         hint = "A share, not a percentage: 0.6 means 60 %."
-        if not in_range("share", self.share, 0.0, 1.0, hint=hint).all():
-            raise DataError("share: expected more than 0, got 0.")
+        above_zero("share", number("share", self.share, 0.0, 1.0, hint=hint))
+        if not isinstance(self.kind, str):
+            raise DataError(f"kind: expected a kind of interaction, got {self.kind!r}.")
 
 
 @dataclass(frozen=True)
@@ -77,14 +81,14 @@ class RaiseScore:
     metric : {"nps", "csat", "ces"}
         The survey.
     points : float > 0
-        Points of its scale.
+        Points of its scale that every answer rises by, up to the top of the scale.
     touchpoint : str, optional
         Only answers at this touchpoint; by default all of the survey.
 
     Raises
     ------
     DataError
-        If points is not above 0.
+        If the metric is another, or points is not above 0.
 
     Examples
     --------
@@ -97,8 +101,14 @@ class RaiseScore:
     touchpoint: str | None = None
 
     def __post_init__(self) -> None:
-        if not in_range("points", self.points, 0.0).all():
-            raise DataError("points: expected more than 0, got 0.")
+        if self.metric not in tuple(SCALES):
+            raise DataError(f"metric: expected nps, csat or ces, got {self.metric!r}.")
+        above_zero("points", self.points)
+
+    @property
+    def highest(self) -> int:
+        """The top of the scale."""
+        return SCALES[self.metric][1]
 
 
 @dataclass(frozen=True)
@@ -108,8 +118,11 @@ class TestedEffect:
     Parameters
     ----------
     retention, margin, cost_to_serve, referral_value : tuple of float, optional
-        Effect on each customer concerned, a period, and its standard error: of retention as a
-        share, of the others in money. What the test did not measure is left out.
+        Effect on the average customer concerned, and its standard error: of retention as a share,
+        of the others in money of a period, of stayers and leavers together, as tests measure it.
+        So the effect on margin holds what customers who stay longer bring, which is not counted
+        again. What the test did not measure is left out, and keeps its level while customers are
+        there. The errors of several effects count as independent.
 
     Raises
     ------

@@ -78,8 +78,6 @@ def estimate(
     **beside: Any,
 ) -> RoxEstimate:
     """Value a move: point, draws, terms, tornado; `beside` goes into the answer as it is."""
-    if not 0 < level < 1:
-        raise DataError(f"level: expected a number between 0 and 1 such as 0.95, got {level!r}.")
     costs = _present_costs(cost, move.timing)
     spent = float(costs.sum())
     shown = [_terms(move).index(term) for term in evidence]
@@ -95,6 +93,8 @@ def estimate(
         drawn = move.benefits(move.segments.draw(_DRAWS, random_state))
         terms = drawn.sum(axis=-1)
         net = terms.sum(axis=-1) / spent - 1
+        if not np.isfinite(net).all():
+            raise DataError("the inputs and their standard errors are too large to value.")
         low, high = np.quantile(terms[:, shown], tails, axis=0)
         interval = (float(np.quantile(net, tails[0])), float(np.quantile(net, tails[1])))
         chance = float((net > 0).mean())
@@ -130,6 +130,11 @@ def estimate(
 
 def flows_of(shift: Mapping[str, float], economics: pd.DataFrame) -> list[tuple[str, str, float]]:
     """Shares that move, as (origin, destination, share)."""
+    if not isinstance(shift, Mapping):
+        raise DataError(
+            f"shift: expected a mapping such as {{'detractor': -0.05, 'passive': 0.05}}, got "
+            f"{type(shift).__name__}."
+        )
     names = list(shift)
     change = in_range("shift", [shift[name] for name in names], -1.0, 1.0)
     losers = [name for name, step in zip(names, change, strict=True) if step < 0]
@@ -144,9 +149,10 @@ def flows_of(shift: Mapping[str, float], economics: pd.DataFrame) -> list[tuple[
             "shift: out of several groups into several it is not clear who becomes what. "
             "Estimate the moves one by one and add them up."
         )
-    if "share" in economics.columns:
+    if "share" in economics.columns and economics.index.is_unique:
+        shares = pd.Series(in_range("economics.share", economics["share"], 0, 1), economics.index)
         for name in {*losers, *winners} & set(economics.index):
-            if not 0 <= economics.loc[name, "share"] + shift[name] <= 1:
+            if not 0 <= shares[name] + shift[name] <= 1:
                 raise DataError(f"shift: {name} has not that share of customers to lose or gain.")
     if len(losers) == 1:
         return [(losers[0], name, float(shift[name])) for name in winners]

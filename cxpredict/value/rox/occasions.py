@@ -1,6 +1,8 @@
 """What an improvement does, from the occasions that a log has of it."""
 
-import ibis
+from datetime import timedelta
+
+import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 
@@ -9,6 +11,7 @@ from cxpredict.errors import DataError
 from cxpredict.value.rox.effects import ARMS, EffectEconomics, effect_of, effect_of_test
 from cxpredict.value.rox.improvements import AnswerWithin, RaiseScore, TestedEffect
 from cxpredict.value.rox.outcomes import Outcomes
+from cxpredict.value.settings import seed
 
 
 def measure_effect(
@@ -16,7 +19,7 @@ def measure_effect(
     improvement: AnswerWithin | RaiseScore | TestedEffect,
     outcomes: Outcomes,
     *,
-    random_state: int | None = None,
+    random_state: int = 0,
 ) -> EffectEconomics:
     """Estimate what an improvement changes for an average customer in a period.
 
@@ -28,7 +31,7 @@ def measure_effect(
         What gets better.
     outcomes : Outcomes
         What is counted, and over how long a period.
-    random_state : int, optional
+    random_state : int, default 0
         Seed of the folds.
 
     Returns
@@ -40,7 +43,7 @@ def measure_effect(
     ------
     DataError
         If the log cannot tell: no such occasions, too few customers or leavers at one of them, no
-        variation left, too little overlap, or nothing to improve.
+        variation left, too little overlap, or nothing to improve; or as `Outcomes.check`.
 
     Notes
     -----
@@ -51,16 +54,32 @@ def measure_effect(
     covariates leave of outcome and score (double machine learning), taken to be equally large
     for every point and customer. Covariates are those of `log_economics`, of a request also its
     channel. Of a customer with several occasions in a period one counts, and effects beyond one
-    period are left out: both make the estimate smaller, not larger.
+    period are left out.
+
+    A request without hours counts as late once it is older than `AnswerWithin.hours`: nobody may
+    drop out because the customer left before the answer. Younger ones are not known yet. Surveys
+    that were not answered are no occasions: what a better experience does to those who do not
+    answer stays unknown, and counts as nothing.
 
     With d the dose and λ the share of customers reached in a period, means become E[Y] + λ·d·θ in
-    every period of the horizon. The effect of a test is taken as given, for every customer.
+    every period of the horizon. d is the share of requests more that are answered in time, or the
+    mean rise of a score, E[min(points, top of the scale − score)]. The effect of a test is taken
+    as given, for every customer.
 
     References
     ----------
     Chernozhukov, V. et al. (2018). Double/debiased machine learning. The Econometrics Journal
     21(1), C1–C68.
     """
+    if not isinstance(improvement, AnswerWithin | RaiseScore | TestedEffect):
+        raise DataError(
+            "improvement: expected AnswerWithin, RaiseScore or TestedEffect, got "
+            f"{type(improvement).__name__}."
+        )
+    if not isinstance(outcomes, Outcomes):
+        raise DataError(f"outcomes: expected Outcomes, got {type(outcomes).__name__}.")
+    seed(random_state)
+    outcomes.check(log)
     start = outcomes.last_start(log)
     active = outcomes.in_period().to_score(log, start)
     if not len(active):
@@ -68,7 +87,7 @@ def measure_effect(
     base = outcomes.after(log, active)
     if isinstance(improvement, TestedEffect):
         return effect_of_test(base, improvement.measured, refused=outcomes.absent)
-    what, every = _what(improvement), _occasions(log, improvement)
+    what, every = _what(improvement), _occasions(log, improvement, outcomes.ends(log))
     latest = every[every["as_of"].gt(start)]
     reached = base.index.get_level_values("customer_id").isin(latest["customer_id"])
     if not reached.any():
@@ -103,37 +122,56 @@ def _what(improvement: AnswerWithin | RaiseScore) -> str:
     return f"answers to {improvement.metric}{where}"
 
 
-def _occasions(log: CustomerLog, improvement: AnswerWithin | RaiseScore) -> pd.DataFrame:
-    """List all occasions: customer_id, as_of, dose (missing where unknown), channel."""
+def _occasions(
+    log: CustomerLog, improvement: AnswerWithin | RaiseScore, end: pd.Timestamp
+) -> pd.DataFrame:
+    """List all occasions: customer_id, as_of, dose (missing where not known yet), channel."""
     if isinstance(improvement, AnswerWithin):
         rows = log.interactions.filter(log.interactions.kind == improvement.kind)
-        in_time = (rows.value <= improvement.hours).cast("float64")
-        rows = rows.mutate(dose=in_time, as_of=rows.occurred_at)
+        _check_hours(improvement, rows)
+        known = rows.occurred_at <= end - timedelta(hours=improvement.hours)
+        in_time = (rows.value <= improvement.hours).fill_null(False).cast("float64")
+        rows = rows.mutate(dose=known.ifelse(in_time, None), as_of=rows.occurred_at)
     else:
         rows = log.feedback.filter(log.feedback.metric == improvement.metric)
         if improvement.touchpoint is not None:
             rows = rows.filter(rows.touchpoint == improvement.touchpoint)
-        at = ibis.ifelse(
-            rows.score.isnull(), rows.invited_at.coalesce(rows.occurred_at), rows.occurred_at
-        )
-        rows = rows.mutate(dose=rows.score, as_of=at)
+        if rows.count().execute() and not rows.score.count().execute():
+            raise DataError(f"{_what(improvement)}: none has a score.")
+        rows = rows.filter(rows.score.notnull()).mutate(dose=rows.score, as_of=rows.occurred_at)
     rows = rows.select("customer_id", "as_of", "dose", "channel")
     frame = rows.order_by("customer_id", "as_of", "dose", "channel").to_pyarrow().to_pandas()
     if frame.empty:
         raise DataError(f"{_what(improvement)}: the log has none; correct the improvement.")
-    if frame["dose"].isna().all():
-        column = "value (hours)" if isinstance(improvement, AnswerWithin) else "score"
-        raise DataError(f"{_what(improvement)}: none has a {column}.")
     return frame.assign(as_of=frame["as_of"].astype("datetime64[us]"))
 
 
+def _check_hours(improvement: AnswerWithin, rows: ir.Table) -> None:
+    counts = rows.agg(every=rows.count(), known=rows.value.count(), low=(rows.value < 0).sum())
+    every, known, low = counts.to_pyarrow().to_pylist()[0].values()
+    if every and not known:
+        raise DataError(f"{_what(improvement)}: none has a value (hours).")
+    if low:
+        raise DataError(f"{_what(improvement)}: {low:,} have hours below 0; correct them.")
+
+
 def _step(improvement: AnswerWithin | RaiseScore, latest: pd.Series) -> float:
+    """Give the change of the mean dose, from the occasions of the last period."""
+    what = _what(improvement)
+    if latest.empty:
+        raise DataError(f"{what}: of none in the last period it is known yet what came of it.")
+    mean = float(latest.mean())
     if isinstance(improvement, RaiseScore):
-        return float(improvement.points)
-    share = float(latest.mean()) if len(latest) else np.nan
-    if not improvement.share > share:
+        top = improvement.highest
+        if improvement.points > top - mean:
+            raise DataError(
+                f"points: {what} are {mean:.1f} on average and end at {top}; expected at most "
+                f"{top - mean:.1f} points."
+            )
+        return float(np.minimum(improvement.points, (top - latest).clip(lower=0.0)).mean())
+    if not improvement.share > mean:
         raise DataError(
-            f"share: {share:.0%} of {_what(improvement)} were answered within "
-            f"{improvement.hours:g} hours in the last period already; give a larger share."
+            f"share: {mean:.0%} of {what} were answered within {improvement.hours:g} hours in the "
+            "last period already; give a larger share."
         )
-    return improvement.share - share
+    return improvement.share - mean

@@ -146,6 +146,11 @@ def _correlation(
     matrix = np.eye(size)
     if covariance is None:
         return matrix
+    if not isinstance(covariance, pd.DataFrame):
+        raise DataError(
+            f"covariance: expected a DataFrame, as of group_economics, got "
+            f"{type(covariance).__name__}."
+        )
     labels = [(g, q) for g in groups for q in quantities]
     known = [k for k, label in enumerate(labels) if label in covariance.index]
     if not known or not covariance.index.equals(covariance.columns):

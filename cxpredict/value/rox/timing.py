@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
 from cxpredict.errors import DataError
 from cxpredict.value.checks import Floats, in_range
 from cxpredict.value.customer_value import discounted_survival
+from cxpredict.value.settings import above_zero, number, whole_number
 
 Payment = Literal["start", "end", "through"]
 
@@ -55,7 +56,9 @@ class Timing:
         balance = np.cumsum(flows - costs, axis=-1)
         # moments of the end of the horizon on which the balance is not negative
         good = np.cumprod((balance >= -1e-9 * costs.sum())[..., ::-1], axis=-1).sum(axis=-1)
-        months: Floats = np.where(good > 0, (self.periods + 1 - good) * self.months, np.inf)
+        # nothing is paid back before something is paid
+        moment = np.maximum(self.periods + 1 - good, np.flatnonzero(costs)[0])
+        months: Floats = np.where(good > 0, moment * self.months, np.inf)
         return months
 
 
@@ -75,8 +78,11 @@ def timing_of(given: dict[str, Any]) -> Timing:
     if absent:
         raise DataError(f"{', '.join(absent)}: needed to value retention and margin over time.")
     periods, months, rate, payment = given.values()
-    if not in_range("period_months", months, 0.0).all():
-        raise DataError("period_months: expected more than 0, got 0.")
-    if payment not in ("start", "end", "through"):
+    if not isinstance(payment, str) or payment not in get_args(Payment):
         raise DataError(f"payment: expected 'start', 'end' or 'through', got {payment!r}.")
-    return Timing(periods, float(months), float(rate), payment)
+    return Timing(
+        whole_number("horizon_periods", periods, 1, 1_000),
+        above_zero("period_months", months),
+        number("discount_rate", rate, 0.0, 1.0, hint="A share, not a percentage: 0.1 means 10 %."),
+        cast(Payment, payment),
+    )

@@ -274,7 +274,9 @@ class _Base:
         if not 0 < value[0] < 1 or not 0 < value[0] + value[q] < 1:
             raise DataError("retention with or without the improvement is not between 0 and 1.")
         jacobian = _jacobian(levels, raw, np.sqrt(np.diag(covariance)))
-        return value, jacobian @ covariance @ jacobian.T
+        carried = jacobian @ covariance @ jacobian.T
+        np.fill_diagonal(carried, np.maximum(np.diag(carried), 0.0))  # of rounding
+        return value, carried
 
 
 def _jacobian(function: Any, at: Floats, errors: Floats) -> Floats:

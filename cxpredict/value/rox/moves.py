@@ -93,8 +93,6 @@ def estimate(
         drawn = move.benefits(move.segments.draw(_DRAWS, random_state))
         terms = drawn.sum(axis=-1)
         net = terms.sum(axis=-1) / spent - 1
-        if not np.isfinite(net).all():
-            raise DataError("the inputs and their standard errors are too large to value.")
         low, high = np.quantile(terms[:, shown], tails, axis=0)
         interval = (float(np.quantile(net, tails[0])), float(np.quantile(net, tails[1])))
         chance = float((net > 0).mean())

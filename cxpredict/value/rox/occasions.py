@@ -57,7 +57,8 @@ def measure_effect(
     period are left out.
 
     A request without hours counts as late once it is older than `AnswerWithin.hours`: nobody may
-    drop out because the customer left before the answer. Younger ones are not known yet. Surveys
+    drop out because the customer left before the answer. Younger ones are not known yet. Where
+    hours are missing, those of earlier requests are no covariate: a gap may tell who left. Surveys
     that were not answered are no occasions: what a better experience does to those who do not
     answer stays unknown, and counts as nothing.
 
@@ -98,7 +99,8 @@ def measure_effect(
         raise DataError(f"{what}: none can be followed for a period.")
     step = _step(improvement, latest["dose"].dropna())
     frame = outcomes.after(log, pd.MultiIndex.from_frame(rows.index.to_frame()))
-    covariates, rows = outcomes.before(log, frame.index), rows.loc[frame.index]
+    covariates = outcomes.before(log, frame.index, only_counted=_lacking_hours(log, improvement))
+    rows = rows.loc[frame.index]
     if rows["channel"].notna().any():
         covariates["channel of the occasion"] = rows["channel"].astype("category").to_numpy()
     return effect_of(
@@ -144,6 +146,14 @@ def _occasions(
     if frame.empty:
         raise DataError(f"{_what(improvement)}: the log has none; correct the improvement.")
     return frame.assign(as_of=frame["as_of"].astype("datetime64[us]"))
+
+
+def _lacking_hours(log: CustomerLog, improvement: AnswerWithin | RaiseScore) -> list[str]:
+    """Name the kind of the requests if some have no hours."""
+    if not isinstance(improvement, AnswerWithin):
+        return []
+    rows = log.interactions.filter(log.interactions.kind == improvement.kind)
+    return [improvement.kind] if rows.value.isnull().any().execute() else []
 
 
 def _check_hours(improvement: AnswerWithin, rows: ir.Table) -> None:

@@ -4,7 +4,7 @@ For ROX, of one period and whole: `cxpredict.value.outcomes` has margins by peri
 value.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import reduce
@@ -231,7 +231,9 @@ class Outcomes:
             frame["referral_value"] = self._sum(log, index, [rows])
         return frame
 
-    def before(self, log: CustomerLog, index: pd.MultiIndex) -> pd.DataFrame:
+    def before(
+        self, log: CustomerLog, index: pd.MultiIndex, *, only_counted: Collection[str] = ()
+    ) -> pd.DataFrame:
         """Describe customers by what was known before each moment, to adjust for.
 
         Parameters
@@ -240,6 +242,8 @@ class Outcomes:
             The records.
         index : MultiIndex (customer_id, as_of)
             For whom and when.
+        only_counted : collection of str
+            Kinds of interaction whose values are not summed up.
 
         Returns
         -------
@@ -256,6 +260,7 @@ class Outcomes:
             and origin.measure in ("count", "sum")
             and origin.window_days is not None
             and not any(column == "outcome" for column, _ in origin.filters)
+            and not (origin.measure == "sum" and any(k in only_counted for _, k in origin.filters))
         ]
         X = build_features(log, index, aggregates=wanted, exclude=tuple(self.exclude))
         days = index.get_level_values("as_of").to_numpy().astype("datetime64[s]")

@@ -19,6 +19,7 @@ TERMS = {
     "word of mouth": "referral_value",
 }
 LIFETIME = {"lifetime value": "lifetime_value"}
+_LARGEST = 1e30  # no money is more, and no sum overflows
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,8 @@ def read_segments(
     rows = economics.loc[groups]
     values, errors = np.empty((2, len(groups), len(quantities)))
     for k, (term, column) in enumerate(zip(evidence, quantities, strict=True)):
-        high = 1.0 if column == "retention" else np.inf
-        low = 0.0 if column in ("retention", "cost_to_serve") else -np.inf
+        high = 1.0 if column == "retention" else _LARGEST
+        low = 0.0 if column in ("retention", "cost_to_serve") else -_LARGEST
         values[:, k] = in_range(f"economics.{column}", rows[column], low, high)
         errors[:, k] = _errors(rows, column, evidence[term])
     if "retention" in quantities:
@@ -130,7 +131,7 @@ def read_segments(
 def _errors(rows: pd.DataFrame, column: str, tag: str) -> Floats:
     name = f"{column}_se"
     if name in rows.columns:
-        return in_range(f"economics.{name}", rows[name], 0.0)
+        return in_range(f"economics.{name}", rows[name], 0.0, _LARGEST)
     if tag != "assumed":
         raise DataError(
             f"economics: {column} is called {tag} but has no column {name}. An estimate has a "

@@ -19,7 +19,8 @@ from truth_repeat import at_least, at_most, covers, repeat
 from cxpredict.errors import DataError
 from cxpredict.value.rox import return_on_experience
 from cxpredict.value.rox.economics import group_economics, per_presence
-from cxpredict.value.rox.effects import ARMS, effect_of
+from cxpredict.value.rox.effects import ARMS, effect_of, effect_of_test
+from cxpredict.value.rox.improvements import TestedEffect
 
 TERMS = ["retention", "spend", "cost to serve", "word of mouth"]
 VALUED = {
@@ -94,6 +95,33 @@ def answers_in_time(seed, n=2_000, kind="arms"):
     }
 
 
+def trial(seed, measured=("retention", "margin"), n=2_000):
+    """Value a randomised trial: retention .90 to .95, money of a full period 100 throughout."""
+    rng = np.random.default_rng(seed)
+
+    def arm(retention):
+        stayed = rng.random(n) < retention
+        money = np.where(stayed, 1.0, 0.5) * rng.normal(100, 20, n)
+        return pd.DataFrame({"retained": stayed.astype(float), "margin": money})
+
+    base, control, treated = arm(0.90), arm(0.90), arm(0.95)
+    effect = treated.mean() - control.mean()
+    error = np.sqrt((treated.var() + control.var()) / n)
+    names = {"retention": "retained", "margin": "margin"}
+    tested = TestedEffect(**{q: (effect[names[q]], error[names[q]]) for q in measured})
+    rox = return_on_experience(
+        effect_of_test(base, tested.measured), **VALUED, random_state=seed + FOLD_SEED
+    )
+    truth = pd.DataFrame({"retention": [0.9, 0.95], "margin": 100.0}, index=["now", "improved"])
+    true = return_on_experience(
+        truth, **VALUED, shift={"now": -1.0, "improved": 1.0}, evidence="assumed"
+    )
+    return {
+        "total": rox.interval[0] <= true.net <= rox.interval[1],
+        "benefit": rox.benefit / true.benefit,
+    }
+
+
 def refusals(seed):
     """Count what is refused of worlds that cannot tell, each for its reason."""
     rng = np.random.default_rng(seed)
@@ -135,6 +163,14 @@ def bars(repetitions):
         results = repeat(answers_in_time, repetitions, kind=kind)
         yield from _covered(name, results)
         yield _ratio(f"{name}: bias of the benefit, adjusted to unadjusted", results)
+    for name, measured in {
+        "a test of retention": ("retention",),
+        "a test of retention and margin": ("retention", "margin"),
+    }.items():
+        results = repeat(trial, max(repetitions, 2_000), measured=measured)
+        yield covers(f"{name}: net ROX", [result["total"] for result in results])
+        off = abs(np.mean([result["benefit"] for result in results]) - 1)
+        yield at_most(f"{name}: bias of the benefit, as a share of it", off, 0.02)
     null = repeat(experiment, repetitions, effects=0.0)
     yield from _covered("groups mean nothing", null)
     sure = np.mean([result["gain"] for result in null])

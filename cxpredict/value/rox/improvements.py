@@ -122,7 +122,7 @@ class TestedEffect:
         of the others in money of a period, of stayers and leavers together, as tests measure it.
         So the effect on margin holds what customers who stay longer bring, which is not counted
         again. What the test did not measure is left out, and keeps its level while customers are
-        there. The errors of several effects count as independent.
+        there. Several effects are taken to come from one test.
 
     Raises
     ------

@@ -79,8 +79,8 @@ def one_per_row(name: str, values: Any, n: int, what: str) -> None:
     """Refuse what is not one value for each of n rows."""
     if np.ndim(values) != 1 or len(values) != n:
         raise DataError(
-            f"{name}: expected one value for each of {n:,} {what}, got shape {np.shape(values)}. "
-            "Of a table give one column."
+            f"{name}: expected {n:,} values (one for each of the {what}), got shape "
+            f"{np.shape(values)}. Of a table give one column."
         )
 
 

@@ -165,7 +165,8 @@ def journey(seed, n, effect):
 
 def touchpoints(seed, n, effect):
     """Check whether the intervals of influence hold the truth: contact and low scores."""
-    found = influence(journey(seed, n, effect), CHURN, DAY, exposure_days=90, level=0.95)
+    log, fixed = journey(seed, n, effect), ["segment"]  # which moves contact and churn, and never changes
+    found = influence(log, CHURN, DAY, exposure_days=90, level=0.95, adjust_for=fixed)
     # contact as such, and its part of low scores: .7 · (.3 + .1 · .5) where 50 % are business
     share = 0.4 * 0.5 / (0.4 * 0.5 + 0.6 * 0.3)
     through = 0.7 * (0.3 + 0.1 * share) * UNHAPPY_POINTS
@@ -191,7 +192,7 @@ def company(seed, n):
     tables = {name: engine.create_table(name, frame) for name, frame in frames.items()}
     log = cx.CustomerLog.from_tables(observed_until=pd.Timestamp("2026-01-01").date(), **tables)
     days = ["2024-07-01", "2025-01-01", "2025-07-01"]
-    found = influence(log, CHURN, days, exposure_days=90, level=0.95)
+    found = influence(log, CHURN, days, exposure_days=90, level=0.95, adjust_for=["segment"])
     null = found.loc[["awareness", "consideration", "decision"]]
     known = null[null["contact_churn_points"].notna()]
     hits = [

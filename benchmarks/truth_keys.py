@@ -165,7 +165,10 @@ def journey(seed, n, effect):
 
 def touchpoints(seed, n, effect):
     """Check whether the intervals of influence hold the truth: contact and low scores."""
-    log, fixed = journey(seed, n, effect), ["segment"]  # which moves contact and churn, and never changes
+    log, fixed = (
+        journey(seed, n, effect),
+        ["segment"],
+    )  # which moves contact and churn, and never changes
     found = influence(log, CHURN, DAY, exposure_days=90, level=0.95, adjust_for=fixed)
     # contact as such, and its part of low scores: .7 · (.3 + .1 · .5) where 50 % are business
     share = 0.4 * 0.5 / (0.4 * 0.5 + 0.6 * 0.3)

@@ -239,9 +239,7 @@ def drawn_correlations(answers: Answers, random_state: int) -> tuple[Floats, Flo
     return correlations(total), correlations(drawn), null
 
 
-def r_squared_interval(
-    r_squared: float, drawn: Floats, level: float
-) -> tuple[float, float, float]:
+def r_squared_interval(r_squared: float, drawn: Floats, level: float) -> tuple[float, float, float]:
     """Give R² in the sample and an interval of R² among all customers, freed of its bias.
 
     Parameters

@@ -176,7 +176,11 @@ def touchpoint_table(
         season(log, end),
     ]
     if churn is not None and as_of is not None:
-        parts.append(influence(log, churn, as_of, exposure_days=exposure_days, level=level, adjust_for=adjust_for))
+        parts.append(
+            influence(
+                log, churn, as_of, exposure_days=exposure_days, level=level, adjust_for=adjust_for
+            )
+        )
     names = sorted({*found, *map(str, stages)}, key=lambda name: _place(name, stages))
     table = pd.concat([part.reindex(names) for part in parts], axis=1)
     table = table.reindex(columns=list(dict.fromkeys([*table.columns, *_EVERY])))

@@ -246,7 +246,9 @@ def break_even_interval(
     )
     few, many = np.array(acceptance.interval(check_level(level)))
     worth = v > d
-    least = np.where(worth, f / np.where(worth, v - d, 1.0), np.where((f > 0) | (v < d), np.inf, 0.0))
+    least = np.where(
+        worth, f / np.where(worth, v - d, 1.0), np.where((f > 0) | (v < d), np.inf, 0.0)
+    )
     columns = {
         "break_even_probability": _break_even(v, d, f, np.array(acceptance.mean), psi),
         "low": _break_even(v, d, f, many, psi),

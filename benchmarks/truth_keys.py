@@ -59,6 +59,15 @@ def random_attribute(seed, n, per_customer=1):
     return table.loc["random", "p_value"]
 
 
+def explained(seed, n, p, r_squared):
+    """Check whether the interval of R² holds the R² among all customers."""
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame(rng.normal(size=(n, p)), columns=[f"x{number}" for number in range(p)])
+    y = X["x0"] * np.sqrt(r_squared / (1 - r_squared)) + rng.normal(size=n)
+    _, low, high = cx.key_drivers(X, y).r_squared
+    return low <= r_squared <= high
+
+
 def linear_world(seed, n):
     """Rank correlation of true and estimated weights of eight correlated attributes."""
     rng = np.random.default_rng(seed)
@@ -222,6 +231,9 @@ def bars(repetitions):
     yield rejects(
         "random attribute, 3 answers each", repeat(random_attribute, cheap, n=200, per_customer=3)
     )
+    for p, n, true in ((8, 120, 0.1), (10, 300, 0.2)):
+        hits = repeat(explained, dear, n=n, p=p, r_squared=true)
+        yield covers(f"R² of {true}, {p} attributes, n = {n}", np.array(hits))
     spearman = np.mean(repeat(linear_world, dear, n=1000), axis=0)
     for name, value in zip(WEIGHED, spearman, strict=True):
         yield at_least(f"linear world: Spearman of true and estimated {name}", value, 0.9)

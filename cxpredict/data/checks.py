@@ -86,7 +86,7 @@ def one_per_row(name: str, values: Any, n: int, what: str) -> None:
 
 def check_level(level: Any) -> float:
     """Return a confidence level as float, or refuse it."""
-    if isinstance(level, bool) or not isinstance(level, Real) or not 0 < level < 1:
+    if isinstance(level, bool) or not isinstance(level, Real) or not 0 < float(level) < 1:
         raise DataError(f"level: expected a number between 0 and 1 such as 0.95, got {level!r}.")
     return float(level)
 

@@ -53,7 +53,7 @@ def hidden_groups(sizes: Any, members: Sequence[Any] | None = None) -> npt.NDArr
 def _together(counts: Any, members: Sequence[Any] | None, hidden: Any) -> float:
     if members is None:
         return float(counts[hidden].sum())
-    return len(set().union(*(members[place] for place in np.flatnonzero(hidden))))
+    return len(set().union(*(members[int(place)] for place in np.flatnonzero(hidden))))
 
 
 def blank(table: pd.DataFrame) -> pd.DataFrame:

@@ -186,7 +186,8 @@ def driver_stability(
     ModelError
         The model cannot be refitted or explained.
     DataError
-        `explained` lacks a column of X, or the level or the seed is none; an EmptyDataError when there are no rows.
+        `explained` lacks a column of X, or the level or the seed is none; an EmptyDataError
+        when there are no rows.
 
     Notes
     -----

@@ -41,12 +41,14 @@ def contacts():
         ]
     )
 
-    def influence(segment, interactions=calls(IDS[contact]), **arguments):
+    def influence(segment, interactions=None, **arguments):
         customers = pd.DataFrame(
             {"customer_id": IDS, "since": "2022-01-01", "segment": segment(left, contact)}
         )
         log = cx.CustomerLog.from_frames(
-            customers=customers, interactions=interactions, transactions=transactions
+            customers=customers,
+            interactions=calls(IDS[contact]) if interactions is None else interactions,
+            transactions=transactions,
         )
         problem = cx.ChurnProblem(inactive="purchase", horizon_days=90, gap_days=7)
         table = cx.touchpoint_table(

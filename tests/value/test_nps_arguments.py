@@ -87,7 +87,7 @@ def test_huge_sampling_weights_are_only_weights():
 
 
 def test_ten_answers_of_one_customer_are_no_ten_detractors():
-    X, scores = people()
+    _, scores = people()
     scores = scores.where(~(scores <= 6), 9.0)
     scores[:12] = 2.0
     customers = np.arange(600)
@@ -101,7 +101,7 @@ def test_what_cannot_be_a_model_or_a_table_is_named():
     with pytest.raises(ModelError, match="outcome: expected a classifier"):
         of_everyone(outcome="x")
     for other in (pl.from_pandas(X), X.to_numpy()):
-        with pytest.raises(DataError, match="expected a pandas DataFrame, got (polars|numpy)"):
+        with pytest.raises(DataError, match=r"expected a pandas DataFrame, got (polars|numpy)"):
             of_everyone(X=other)
         with pytest.raises(DataError, match="to_pandas"):
             response_weights(other, scores.notna())

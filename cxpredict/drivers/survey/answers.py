@@ -259,7 +259,8 @@ def check_collinear(attributes: Sequence[str], columns: Floats, weight: Floats) 
     if values[0] < MOST_COLLINEAR:
         loading = np.abs(vectors[:, values < MOST_COLLINEAR]).max(axis=1)
         names = [n for n, load in zip(attributes, loading, strict=True) if load > 1e-3]
+        named = ", ".join(list(dict.fromkeys(names))[:5])
         raise DataError(
-            f"attributes {', '.join(list(dict.fromkeys(names))[:5])} are perfectly collinear: one follows from the "
-            "others. Leave one of them out, or analyse their mean."
+            f"attributes {named} are perfectly collinear: one follows from the others. "
+            "Leave one of them out, or analyse their mean."
         )

@@ -104,7 +104,8 @@ def satisfaction(log: CustomerLog, until: pd.Timestamp, *, level: float) -> pd.D
     -------
     DataFrame, index touchpoint
         ``metric`` (the one with most answers in the last year), ``n_answers``,
-        ``customers_answering``, ``members_answering``, ``satisfaction`` with ``_low`` and ``_high``, ``low_share``,
+        ``customers_answering``, ``members_answering`` (customers by number), ``satisfaction`` with
+        ``_low`` and ``_high``, ``low_share``, ``few_low`` (1 to 10 customers are low, or are not),
         ``satisfaction_trend`` (points per year) with ``_low`` and ``_high``, ``other_metrics``.
     """
     rows = known_records(log, "feedback", until)

@@ -131,23 +131,25 @@ def touchpoint_table(
     -----
     Influence is **associational**: the difference between customers who did and did not have the
     contact (or the low score), from one linear regression per outcome on the contacts of all
-    touchpoints and on tenure, spend before, date and `adjust_for` (for low scores also on who answered
-    where), with standard errors clustered by customer. It is a difference of probabilities, or of
-    money, averaged over customers; it is not what removing the touchpoint would do: contacts have
-    causes of their own, such as a failure, that the covariates may not hold. Contact is a record
-    in `exposure_days` where the median customer has none, else more records than the median.
+    touchpoints and on tenure, spend before, date and `adjust_for` (for low scores also on who
+    answered where), with standard errors clustered by customer. It is a difference of
+    probabilities, or of money, averaged over customers; it is not what removing the touchpoint
+    would do: contacts have causes of their own, such as a failure, that the covariates may not
+    hold. Contact is a record in `exposure_days` where the median customer has none, else more records than the median.
     Spend is what customers pay in ``(as_of + gap, as_of + gap + horizon]``, refunds deducted; who
     left counts with what they paid.
 
     A comparison needs 50 customers on either side, and 10 leavers to be expected there, else it is
     missing with a reason. Trends need a year and 30 answers; change of volume two years, season 24
     whole months, in all of which interactions were recorded: from the first of them, at whatever
-    touchpoint, to the last, or to the day the log is observed until. With two years or more, the trend of satisfaction is freed of a yearly wave.
+    touchpoint, to the last, or to the day the log is observed until. With two years or more, the
+    trend of satisfaction is freed of a yearly wave.
 
     Touchpoints of fewer than 11 customers are suppressed, and with them the next smallest until
     two or more are hidden that hold 11 different customers together; likewise satisfaction of
-    fewer than 11 customers who answered, the share of low scores where 1 to 10 customers gave one or
-    gave none, and the numbers of fewer than 11 with contact or low scores. Records without a touchpoint are in no row.
+    fewer than 11 customers who answered, the share of low scores where 1 to 10 customers gave one
+    or gave none, and the numbers of fewer than 11 with contact or low scores. Records without a
+    touchpoint are in no row.
 
     Examples
     --------

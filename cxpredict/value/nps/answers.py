@@ -98,7 +98,8 @@ def row_weights(weights: Any, scores: Any, n: int) -> Floats:
         return w
     if (w == 0).any():
         raise DataError(f"weights: {int((w == 0).sum())} are 0. Leave these rows out.")
-    return w / w.max()  # squares of 1e160 would be infinite
+    scaled: Floats = w / w.max()  # squares of 1e160 would be infinite
+    return scaled
 
 
 def row_customers(customers: Any, scores: Any, n: int, name: str = "customers") -> Any:

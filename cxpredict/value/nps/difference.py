@@ -136,19 +136,20 @@ def _both(
         own = codes(ids[-1], len(w))
         parts.append(Answers(signs(values)[answered], w, own))
     one, two = parts
-    if all(who is None for who in ids):
+    known = [who for who in ids if who is not None]
+    if not known:
         return one, two, None
-    if any(who is None for who in ids):
+    if len(known) < 2:
         raise DataError(
             "customers: known for one group only. Give customers_a and customers_b, or give "
             "scores without customer_id in the index if nobody answered twice."
         )
-    if len({all(isinstance(who, Number) for who in group) for group in ids}) > 1:
+    if len({all(isinstance(who, Number) for who in group) for group in known}) > 1:
         raise DataError(
             "customers: ids are numbers in one group and text in the other, so that nobody would "
             "be in both. Convert both alike, for example with .astype(str)."
         )
-    shared = codes(pd.concat(ids, ignore_index=True), len(one.x) + len(two.x))
+    shared = codes(pd.concat(known, ignore_index=True), len(one.x) + len(two.x))
     return one, two, (shared[: len(one.x)], shared[len(one.x) :])
 
 

@@ -133,8 +133,8 @@ def nps_of_everyone(
     DataError
         If X, scores, weights or groups are malformed; if rows repeat an index and no customers
         are given; if fewer than 100 customers answered, fewer than 30 stayed silent, or a kind of
-        answer came from fewer than 10 customers; or if more than 10 % of everyone hardly ever answer
-        (propensity below 1 %), because then nothing stands for them.
+        answer came from fewer than 10 customers; or if more than 10 % of everyone hardly ever
+        answer (propensity below 1 %), because then nothing stands for them.
     ModelError
         If the outcome model cannot be fitted, or gives no probabilities.
 

@@ -84,10 +84,7 @@ def nps_scores(scores: Any, *, scale: Scale = None) -> pd.Series:
             f"scale: an NPS is of scores (0, 10), got the scale {scale!r}. Do not stretch another "
             "scale to 0–10; report its mean or its share of satisfied customers instead."
         )
-    if isinstance(scores, pd.Series):
-        values = scores
-    else:
-        values = pd.Series(_as_column(scores))
+    values = scores if isinstance(scores, pd.Series) else pd.Series(_as_column(scores))
     if values.dtype == object or not pd.api.types.is_numeric_dtype(values.dtype):
         strange = [v for v in values.dropna() if not isinstance(v, Real) or isinstance(v, bool)]
         if strange:

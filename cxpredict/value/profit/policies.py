@@ -82,8 +82,9 @@ def compare_policies(
     -------
     DataFrame
         One row per policy, the first ``nobody`` and ``everybody``: ``contacted``, number of
-        customers; ``total_cost``; ``saved``, ``saved_low``, ``saved_high``, money saved in all against
-        the better of these two; ``savings``, ``savings_low``, ``savings_high`` as in `savings`.
+        customers; ``total_cost``; ``saved``, ``saved_low``, ``saved_high``, money saved in all
+        against the better of these two; ``savings``, ``savings_low``, ``savings_high`` as in
+        `savings`.
 
     Raises
     ------

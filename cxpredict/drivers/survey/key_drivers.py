@@ -136,8 +136,10 @@ def key_drivers(
 
     Intervals are percentiles of 1,000 bootstrap samples of customers, stretched to hold the
     estimate. R² is that of the sample, which is too high, the more so the more attributes there
-    are; its interval is of R² among all customers, freed of that bias (`r_squared_interval`), so
-    that R² lies in its upper half. As shares cannot be
+    are; its interval is of R² among all customers, freed of that bias
+    (`r_squared_interval`). It held the truth in 94 to 98 % of simulated samples of 120 to 1,000
+    customers and 5 to 12 attributes, in 92 % of 60 customers with heavy tails or of 100 customers
+    with three answers each. As shares cannot be
     negative, an interval never holds 0: whether an attribute matters at all is for ``p_value``,
     which compares its relative weight with the weights of attributes that vary as it does but go
     with nothing. The p-values are one for each attribute and not adjusted for their number.

@@ -135,9 +135,9 @@ def touchpoint_table(
     answered where), with standard errors clustered by customer. It is a difference of
     probabilities, or of money, averaged over customers; it is not what removing the touchpoint
     would do: contacts have causes of their own, such as a failure, that the covariates may not
-    hold. Contact is a record in `exposure_days` where the median customer has none, else more records than the median.
-    Spend is what customers pay in ``(as_of + gap, as_of + gap + horizon]``, refunds deducted; who
-    left counts with what they paid.
+    hold. Contact is a record in `exposure_days` where the median customer has none, else more
+    records than the median. Spend is what customers pay in
+    ``(as_of + gap, as_of + gap + horizon]``, refunds deducted; who left counts with what they paid.
 
     A comparison needs 50 customers on either side, and 10 leavers to be expected there, else it is
     missing with a reason. Trends need a year and 30 answers; change of volume two years, season 24

@@ -59,6 +59,15 @@ def random_attribute(seed, n, per_customer=1):
     return table.loc["random", "p_value"]
 
 
+def explained(seed, n, p, r_squared):
+    """Check whether the interval of R² holds the R² among all customers."""
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame(rng.normal(size=(n, p)), columns=[f"x{number}" for number in range(p)])
+    y = X["x0"] * np.sqrt(r_squared / (1 - r_squared)) + rng.normal(size=n)
+    _, low, high = cx.key_drivers(X, y).r_squared
+    return low <= r_squared <= high
+
+
 def linear_world(seed, n):
     """Rank correlation of true and estimated weights of eight correlated attributes."""
     rng = np.random.default_rng(seed)
@@ -165,7 +174,11 @@ def journey(seed, n, effect):
 
 def touchpoints(seed, n, effect):
     """Check whether the intervals of influence hold the truth: contact and low scores."""
-    found = influence(journey(seed, n, effect), CHURN, DAY, exposure_days=90, level=0.95)
+    log, fixed = (
+        journey(seed, n, effect),
+        ["segment"],
+    )  # which moves contact and churn, and never changes
+    found = influence(log, CHURN, DAY, exposure_days=90, level=0.95, adjust_for=fixed)
     # contact as such, and its part of low scores: .7 · (.3 + .1 · .5) where 50 % are business
     share = 0.4 * 0.5 / (0.4 * 0.5 + 0.6 * 0.3)
     through = 0.7 * (0.3 + 0.1 * share) * UNHAPPY_POINTS
@@ -191,7 +204,7 @@ def company(seed, n):
     tables = {name: engine.create_table(name, frame) for name, frame in frames.items()}
     log = cx.CustomerLog.from_tables(observed_until=pd.Timestamp("2026-01-01").date(), **tables)
     days = ["2024-07-01", "2025-01-01", "2025-07-01"]
-    found = influence(log, CHURN, days, exposure_days=90, level=0.95)
+    found = influence(log, CHURN, days, exposure_days=90, level=0.95, adjust_for=["segment"])
     null = found.loc[["awareness", "consideration", "decision"]]
     known = null[null["contact_churn_points"].notna()]
     hits = [
@@ -218,6 +231,12 @@ def bars(repetitions):
     yield rejects(
         "random attribute, 3 answers each", repeat(random_attribute, cheap, n=200, per_customer=3)
     )
+    for p, n, true in ((8, 120, 0.1), (10, 300, 0.2)):
+        hits = repeat(explained, dear, n=n, p=p, r_squared=true)
+        name = (
+            f"R² of {true}, {p} attributes, n = {n}: its interval, which holds that of the sample"
+        )
+        yield at_least(name, np.mean(hits), 0.93)
     spearman = np.mean(repeat(linear_world, dear, n=1000), axis=0)
     for name, value in zip(WEIGHED, spearman, strict=True):
         yield at_least(f"linear world: Spearman of true and estimated {name}", value, 0.9)

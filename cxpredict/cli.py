@@ -33,11 +33,13 @@ ConfigFile = Annotated[Path, typer.Argument(help="YAML file of the run.")]
 def check(config: ConfigFile) -> None:
     """Open and check the records; say what was kept and what was rejected, and why."""
     from cxpredict.config import load_config
-    from cxpredict.jobs.records import open_records
+    from cxpredict.jobs.records import check_names, open_records
 
     with _working() as say:
         say("opening and checking the records")
-        log = open_records(load_config(config))
+        settings = load_config(config)
+        log = open_records(settings)
+        check_names(settings, log)
     _show(log.quality, "Records")
     if len(log.rules):
         _show(log.rules, "Rejected rows by rule")

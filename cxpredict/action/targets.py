@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxpredict.data.checks import check_level
 from cxpredict.errors import DataError
 from cxpredict.value.checks import common_index, in_range
 from cxpredict.value.profit import Beta, break_even_probability, expected_gain, gain_interval
@@ -110,6 +111,7 @@ def rank_targets(
         "acceptance": offer.acceptance,
         "stayer_acceptance": offer.stayer_acceptance,
     }
+    check_level(level)
     limit = np.inf if capacity is None else float(in_range("capacity", capacity, 0.0))
     spend = np.inf if budget is None else float(in_range("budget", budget, 0.0))
     index = common_index(risk=risk, value=value)
@@ -130,15 +132,21 @@ def rank_targets(
         interval = gain_interval(risk, **terms, level=level)
         for name in ("low", "high", "probability_positive"):
             table[name] = interval[name].to_numpy()
-    table = table.sort_index(kind="stable").sort_values(
-        "expected_gain", ascending=False, kind="stable"
-    )
+    table = _by_index(table).sort_values("expected_gain", ascending=False, kind="stable")
     rank = np.arange(1, len(table) + 1)
-    affordable = table["expected_cost"].cumsum() <= spend
+    # Sums of decimal fractions are off in the last digits: 3 · 0.1 is above 0.3.
+    affordable = table["expected_cost"].cumsum() <= spend * (1 + 1e-9)
     selected = (table["expected_gain"] > 0) & affordable & (rank <= limit)
     table.insert(1, "rank", rank)
     table.insert(2, "selected", selected)
     return table
+
+
+def _by_index(table: pd.DataFrame) -> pd.DataFrame:
+    try:
+        return table.sort_index(kind="stable")
+    except TypeError:  # numbers and text have no order of their own
+        return table.sort_index(kind="stable", key=lambda level: level.map(repr))
 
 
 def assign_arms(customer_ids: Any, *, holdout_share: float, salt: str) -> pd.Series:

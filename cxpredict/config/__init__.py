@@ -19,11 +19,16 @@ from pydantic import (
 from cxpredict.config.features import CommentSettings, Days, FeatureSettings, Settings
 from cxpredict.config.gate import GateSettings
 from cxpredict.config.reading import check_settings, nearest, read_yaml
+from cxpredict.config.value import (
+    NpsSettings,
+    OfferSettings,
+    RoxSettings,
+    Share,
+    ValueSettings,
+)
 from cxpredict.errors import ConfigError
 
-Share = Annotated[float, Field(ge=0, le=1)]
 Stage = Literal["awareness", "consideration", "decision", "retention", "advocacy"]
-Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Column(Settings):
@@ -213,122 +218,6 @@ class RiskBands(Settings):
     satisfaction: Bands | None = None
 
 
-class ValueSettings(Settings):
-    """What a customer is worth: margin per period over a horizon, discounted."""
-
-    currency: str
-    horizon_days: Days
-    period_days: Days
-    yearly_discount_rate: Annotated[float, Field(ge=0, lt=1)]
-    column: str | None = None
-    lookback_days: Days | None = None
-    margin_rate: Annotated[float, Field(gt=0, le=1)] | None = None
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if (self.column is None) == (self.lookback_days is None):
-            raise ValueError(
-                "give exactly one of 'column' (revenue per period, a customer attribute) and "
-                "'lookback_days' (transactions of so many days)"
-            )
-        if self.column is not None and self.margin_rate is None:
-            raise ValueError("'column' needs 'margin_rate': margin = revenue x rate")
-        if self.horizon_days < self.period_days:
-            raise ValueError("'horizon_days' must be at least one period")
-        return self
-
-
-class BetaSettings(Settings):
-    """A share that is not known for sure: parameters of its Beta distribution."""
-
-    alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-def _kind_of_acceptance(given: Any) -> str:
-    return "(distribution)" if isinstance(given, Mapping | BetaSettings) else "(number)"
-
-
-Acceptance = Annotated[
-    Annotated[Share, Tag("(number)")] | Annotated[BetaSettings, Tag("(distribution)")],
-    Discriminator(_kind_of_acceptance),
-]
-
-
-class OfferSettings(Settings):
-    """The retention offer whose expected gain ranks customers."""
-
-    contact_cost: Money
-    incentive: Money
-    acceptance: Acceptance
-    holdout_share: Share
-
-    @property
-    def mean_acceptance(self) -> float:
-        """Share of would-be leavers expected to accept."""
-        given = self.acceptance
-        if isinstance(given, BetaSettings):
-            return given.alpha / (given.alpha + given.beta)
-        return given
-
-
-class AnswerWithinSettings(Settings):
-    """Requests of a kind, whose value is hours, are answered in time more often."""
-
-    kind: str
-    hours: Annotated[float, Field(gt=0)]
-    share: Annotated[float, Field(gt=0, le=1)]
-
-
-class RaiseScoreSettings(Settings):
-    """Answers to a survey, maybe at one touchpoint only, rise by so many points."""
-
-    metric: Literal["nps", "csat", "ces"]
-    points: Annotated[float, Field(gt=0)]
-    touchpoint: str | None = None
-
-
-class ReferralSettings(Settings):
-    """Which interaction is a recommendation, how often it wins a customer, what one is worth."""
-
-    kind: str
-    conversion: Share
-    new_customer_value: Money
-
-
-class RoxSettings(Settings):
-    """The improvement whose return is estimated, its cost, and what counts beside the margin."""
-
-    shift_points: Annotated[float, Field(gt=0, le=100)] | None = None
-    answer_within: AnswerWithinSettings | None = None
-    raise_score: RaiseScoreSettings | None = None
-    cost: Annotated[float, Field(gt=0)] | Annotated[list[Money], Field(min_length=1)]
-    period_days: Days
-    horizon_periods: Annotated[int, Field(ge=1, le=120)]
-    prices: dict[str, Money] = Field(default_factory=dict)
-    contact_costs: bool = False
-    referral: ReferralSettings | None = None
-
-    @model_validator(mode="after")
-    def _one_improvement(self) -> Self:
-        ways = [self.shift_points, self.answer_within, self.raise_score]
-        if sum(way is not None for way in ways) != 1:
-            raise ValueError(
-                "give exactly one of 'shift_points', 'answer_within' and 'raise_score'"
-            )
-        if isinstance(self.cost, list) and not sum(self.cost) > 0:
-            raise ValueError("'cost' must be above 0")
-        return self
-
-
-class NpsSettings(Settings):
-    """The window of survey invitations that the reported NPS speaks of."""
-
-    window_days: Days
-    weighted: bool
-    everyone: bool = False
-
-
 class EngineSettings(Settings):
     """Memory that the embedded engine may use, and where it spills what does not fit."""
 
@@ -370,8 +259,8 @@ class Config(Settings):
             raise ValueError("give exactly one of 'sources' and 'simulate'")
         if self.offer is not None and self.value is None:
             raise ValueError("'offer' needs 'value': a gain is counted in the customer's worth")
-        if self.rox is not None and (self.value is None or self.nps is None):
-            raise ValueError("'rox' needs 'value' and 'nps'")
+        if self.rox is not None and self.value is None:
+            raise ValueError("'rox' needs 'value'")
         churn = self.problems.churn
         if self.rox is not None and churn is not None and churn.inactive is not None:
             horizon = churn.horizon_days or 0

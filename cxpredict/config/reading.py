@@ -82,7 +82,7 @@ def check_settings(kind: type[S], content: Mapping[str, Any], *, name: str = "se
 
 
 def _place(location: tuple[str | int, ...]) -> str:
-    kinds = ("time", "customers", "(number)", "(distribution)")
+    kinds = ("time", "customers", "(number)", "(distribution)", "(over time)")
     return ".".join(str(part) for part in location if part not in kinds) or "file"
 
 

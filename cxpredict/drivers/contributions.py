@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from cxpredict.data.checks import check_count
 from cxpredict.drivers.flags import (
     Flags,
     clocks_of,
@@ -15,6 +16,7 @@ from cxpredict.drivers.flags import (
     proxies_of_time,
 )
 from cxpredict.drivers.grouping import (
+    Codes,
     Floats,
     directions,
     group_names,
@@ -82,7 +84,7 @@ class Drivers:
         half or more of, see `cxpredict.drivers.flags.proxies_of_time`).
         """
         signed = self.contributions.to_numpy()
-        table = self._labels.assign(direction=directions(self.values, signed))
+        table = self._labels.assign(direction=directions(self.values, signed, self._customers))
         table = table.astype({"direction": "str"}).join(self._importance(signed))
         table["actionable"] = self._actionable
         clocks = [is_clock(origin) for origin in self.origins.values()]
@@ -156,7 +158,7 @@ class Drivers:
             signed,
             labels,
             segment_labels(by, self.values),
-            customer_codes(self.contributions),
+            self._customers,
             level=self.level,
             random_state=self.random_state,
         )
@@ -205,6 +207,7 @@ class Drivers:
         """
         from cxpredict.drivers.plots import bar_plot
 
+        check_count("top", top)
         return bar_plot(self.table.head(top), level=self.level)
 
     def beeswarm(self, top: int = 15) -> "Figure":
@@ -221,6 +224,7 @@ class Drivers:
         """
         from cxpredict.drivers.plots import beeswarm_plot
 
+        check_count("top", top)
         labels = [describe_feature(name, origin) for name, origin in self.origins.items()]
         return beeswarm_plot(self.contributions, self.values, self.base, labels=labels, top=top)
 
@@ -235,8 +239,8 @@ class Drivers:
         Returns
         -------
         matplotlib Figure
-            With the mean contribution of ten bins of values (or of each category) and the typical
-            value.
+            With the mean contribution of ten bins of values (or of each category) of 11 customers
+            or more, and the typical value. Its dots are single rows: personal data.
 
         Raises
         ------
@@ -248,10 +252,11 @@ class Drivers:
         if feature not in self.origins:
             raise ConfigError(f"the model has no feature {feature!r}.")
         values, pushed = self.values[feature], self.contributions[feature]
+        table = dependence_table(values, pushed, self._customers)
         return dependence_plot(
             values,
             pushed,
-            dependence_table(values, pushed),
+            table,
             label=describe_feature(feature, self.origins[feature]),
             typical=typical_value(values),
         )
@@ -279,6 +284,7 @@ class Drivers:
         """
         from cxpredict.drivers.plots_single import waterfall_plot
 
+        check_count("top", top)
         place = _place_of(row, self.values.index)
         typical = [typical_value(self.values[name]) for name in self.values]
         words = [
@@ -287,6 +293,10 @@ class Drivers:
         ]
         contributions = self.contributions.iloc[place].to_numpy()
         return waterfall_plot(waterfall_table(contributions, self.base, words, top=top))
+
+    @cached_property
+    def _customers(self) -> Codes:
+        return customer_codes(self.contributions)
 
     @property
     def _labels(self) -> pd.DataFrame:
@@ -319,11 +329,10 @@ class Drivers:
         return dict(zip(self.origins, flags, strict=True))
 
     def _told_by_time(self, columns: Floats, clocks: pd.DataFrame) -> Flags:
-        return proxies_of_time(columns, clocks, customer_codes(self.contributions))
+        return proxies_of_time(columns, clocks, self._customers)
 
     def _importance(self, signed: Floats) -> pd.DataFrame:
-        customers = customer_codes(self.contributions)
-        return importance(signed, customers, level=self.level, random_state=self.random_state)
+        return importance(signed, self._customers, level=self.level, random_state=self.random_state)
 
     def _repr_html_(self) -> str:
         table = self.table.head(20).to_html(index=False, float_format="{:.3f}".format)
@@ -333,7 +342,7 @@ class Drivers:
 def _place_of(row: Any, index: pd.Index) -> int:
     try:
         found = np.atleast_1d(np.arange(len(index))[index.get_loc(row)])
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, pd.errors.InvalidIndexError):
         found = np.array([], dtype=int)
     if len(found) != 1:
         raise DataError(

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from cxpredict.data.checks import check_count, check_level, check_seed
 from cxpredict.drivers.contributions import Drivers
 from cxpredict.drivers.flags import unknown_names
 from cxpredict.drivers.grouping import Floats
@@ -64,9 +65,11 @@ def explain(
     ModelError
         The model has no contributions, or they do not fit X.
     DataError
-        X lacks a feature of the model; an EmptyDataError when it has no rows.
+        X is no DataFrame or lacks a feature of the model, or the level or the seed is none; an
+        EmptyDataError when X has no rows.
     ConfigError
-        A name in `actionable` belongs to no feature of the model.
+        A name in `actionable` belongs to no feature of the model, or `max_rows` is no number of
+        rows.
 
     Notes
     -----
@@ -92,6 +95,12 @@ def explain(
     """
     if not hasattr(model, "contributions"):
         raise ModelError(f"expected a model with contributions, got {type(model).__name__}.")
+    check_level(level)
+    check_seed(random_state)
+    if max_rows is not None:
+        check_count("max_rows", max_rows)
+    if not isinstance(X, pd.DataFrame):
+        raise DataError(f"X: expected a DataFrame with named columns, got {type(X).__name__}.")
     if not len(X):
         raise EmptyDataError("there are no rows to explain.")
     names = [str(name) for name in model.feature_names_in_]

@@ -14,7 +14,7 @@ MOSTLY = 0.5
 
 N_FOLDS = 5
 MOST_ROWS = 5_000
-"""More rows than this are thinned out evenly before measuring."""
+"""Of more rows than this, whole customers are left out at random before measuring."""
 
 Flags = npt.NDArray[np.bool_]
 
@@ -162,7 +162,7 @@ def proxies_of_time(columns: Floats, clocks: pd.DataFrame, customers: Codes) -> 
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import SplineTransformer
 
-    rows = np.unique(np.linspace(0, len(columns) - 1, MOST_ROWS).astype(int))
+    rows = _thinned(customers)
     columns, clocks, customers = columns[rows], clocks.iloc[rows], customers[rows]
     ranks = pd.DataFrame(columns).rank(na_option="bottom", pct=True).to_numpy()
     model = make_pipeline(
@@ -174,3 +174,11 @@ def proxies_of_time(columns: Floats, clocks: pd.DataFrame, customers: Codes) -> 
     spread = ranks.var(axis=0)
     unexplained = ((ranks - told) ** 2).mean(axis=0)
     return np.asarray((spread > 1e-12) & (unexplained <= (1.0 - MOSTLY) * spread))
+
+
+def _thinned(customers: Codes) -> npt.NDArray[np.intp]:
+    """Choose whole customers, the same each time: every other row might be of one date only."""
+    _, codes, sizes = np.unique(customers, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(0).permutation(len(sizes))
+    enough = max(int((sizes[order].cumsum() <= MOST_ROWS).sum()), 10 * N_FOLDS)
+    return np.flatnonzero(np.isin(codes, order[:enough]))

@@ -179,31 +179,34 @@ def rank_table(sizes: Floats, drawn: Floats, *, level: float) -> pd.DataFrame:
     return pd.DataFrame(table).astype("int64")
 
 
-def directions(X: pd.DataFrame, contributions: Floats) -> list[str]:
+def directions(X: pd.DataFrame, contributions: Floats, customers: Codes) -> list[str]:
     """Say in which direction each feature pushes.
 
     Parameters
     ----------
     X : DataFrame, shape (n, p)
     contributions : ndarray, shape (n, p)
+    customers : ndarray of int64, shape (n,)
+        Customer of each row.
 
     Returns
     -------
     list of str
         ``"higher raises"`` or ``"higher lowers"`` (sign of Spearman's rank correlation of value
-        and contribution), ``"highest with <level>"`` for categories (of levels with 11 rows or
-        more, so that no single customer shows), ``""`` where there is none.
+        and contribution), ``"highest with <level>"`` for categories (of levels with 11 customers
+        or more, so that no single customer shows), ``""`` where there is none.
 
     Examples
     --------
     >>> X = pd.DataFrame({"visits": [1, 2, 3]})
-    >>> directions(X, np.array([[0.2], [0.1], [-0.4]]))
+    >>> directions(X, np.array([[0.2], [0.1], [-0.4]]), np.arange(3))
     ['higher lowers']
     """
-    return [_direction(X.iloc[:, place], contributions[:, place]) for place in range(X.shape[1])]
+    columns = ((X.iloc[:, place], contributions[:, place]) for place in range(X.shape[1]))
+    return [_direction(*column, customers) for column in columns]
 
 
-def _direction(values: pd.Series, contribution: Floats) -> str:
+def _direction(values: pd.Series, contribution: Floats, customers: Codes) -> str:
     pushed = pd.Series(contribution, index=values.index)
     if pd.api.types.is_numeric_dtype(values):
         known = values.notna().to_numpy()
@@ -211,8 +214,9 @@ def _direction(values: pd.Series, contribution: Floats) -> str:
         pushes = pushed[known].rank()
         covariance = float(((ranks - ranks.mean()) * (pushes - pushes.mean())).sum())
         return "higher raises" if covariance > 0 else "higher lowers" if covariance < 0 else ""
-    by_level = pushed.groupby(values.astype("str").to_numpy()).agg(["mean", "size"])
-    by_level = by_level[by_level["size"] >= MIN_RESPONDENTS]
-    if len(by_level) < 2 or by_level["mean"].max() <= by_level["mean"].min():
+    levels = values.astype("str").to_numpy()
+    by_level = pushed.groupby(levels).mean()
+    by_level = by_level[pd.Series(customers).groupby(levels).nunique() >= MIN_RESPONDENTS]
+    if len(by_level) < 2 or by_level.max() <= by_level.min():
         return ""
-    return f"highest with {by_level['mean'].idxmax()}"
+    return f"highest with {by_level.idxmax()}"

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxpredict.data.checks import check_count
 from cxpredict.drivers.grouping import Floats, sum_by_group
 from cxpredict.drivers.wording import phrase
-from cxpredict.errors import ConfigError
 from cxpredict.features.origin import Origin
 
 LEAST = 0.01
@@ -77,8 +77,7 @@ def reasons_in_words(
     >>> reasons_in_words(np.array([[-0.8], [0.7]]), X, origins, top=1)["reason_1"].tolist()
     ['', 'Contract is Month-to-Month']
     """
-    if top < 1:
-        raise ConfigError(f"top must be 1 or more reasons, not {top}.")
+    check_count("top", top)
     alike = _alike(X, origins)
     subjects = [
         "tenure" if name in proxies else _subject(origins[alike.get(name, name)])

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from cxpredict.drivers.grouping import Floats
+from cxpredict.data.suppression import MIN_RESPONDENTS
+from cxpredict.drivers.grouping import Codes, Floats
 
 N_BINS = 10
 MOST_LEVELS = 20
 
 
-def dependence_table(values: pd.Series, contribution: pd.Series) -> pd.DataFrame:
+def dependence_table(values: pd.Series, contribution: pd.Series, customers: Codes) -> pd.DataFrame:
     """Average the contribution of a feature over bins of its values.
 
     Parameters
@@ -20,45 +21,56 @@ def dependence_table(values: pd.Series, contribution: pd.Series) -> pd.DataFrame
         Values of the feature.
     contribution : Series, length n
         Log-odds, with the same index.
+    customers : ndarray of int64, shape (n,)
+        Customer of each row.
 
     Returns
     -------
     DataFrame, by value
         ``value`` (median of a bin, or the level), ``contribution`` (mean, log-odds), ``n`` (rows).
         Numbers of more than ten different values are cut into at most ten bins of about equal
-        size; of categories the 20 most frequent are kept. Gaps and infinite values are left out.
+        size; of categories the 20 most frequent are kept. Gaps, infinite values, and what fewer
+        than 11 customers have in common, are left out.
 
     Examples
     --------
-    >>> dependence_table(pd.Series([0.0, 0.0, 3.0]), pd.Series([-0.2, -0.4, 0.5]))
-       value  contribution  n
-    0    0.0          -0.3  2
-    1    3.0           0.5  1
+    >>> values, pushed = pd.Series([0.0, 0.0, 3.0] * 11), pd.Series([-0.2, -0.4, 0.5] * 11)
+    >>> dependence_table(values, pushed, np.arange(33)).round(2)
+       value  contribution   n
+    0    0.0          -0.3  22
+    1    3.0           0.5  11
     """
     known = values.notna().to_numpy()
     if pd.api.types.is_numeric_dtype(values):
         known = np.isfinite(values.to_numpy(dtype=np.float64, na_value=np.nan))
-    values, pushed = values[known], contribution.to_numpy()[known]
+    table = pd.DataFrame(
+        {
+            "value": values.to_numpy()[known],
+            "contribution": contribution.to_numpy()[known],
+            "customer": customers[known],
+        }
+    )
     if not pd.api.types.is_numeric_dtype(values):
-        words = values.astype("str").to_numpy()
-        table = pd.DataFrame({"value": words, "contribution": pushed})
-        table = table.groupby("value")["contribution"].agg(["mean", "size"])
-        table = table.nlargest(MOST_LEVELS, "size").sort_values("mean", kind="stable")
-        found = table.reset_index()
+        table["value"] = table["value"].astype("str")
+        levels = _means(table, table["value"], "first")
+        found = levels.nlargest(MOST_LEVELS, "n").sort_values("contribution", kind="stable")
     else:
-        numbers = values.to_numpy(dtype=np.float64)
-        few = len(np.unique(numbers)) <= N_BINS
-        bins = numbers if few else pd.qcut(numbers, N_BINS, labels=False, duplicates="drop")
-        table = pd.DataFrame({"value": numbers, "contribution": pushed})
-        grouped = table.groupby(np.asarray(bins))
-        found = pd.DataFrame(
-            {
-                "value": grouped["value"].median(),
-                "mean": grouped["contribution"].mean(),
-                "size": grouped.size(),
-            }
-        ).reset_index(drop=True)
-    return found.rename(columns={"mean": "contribution", "size": "n"})
+        numbers = table["value"] = table["value"].astype("float64")
+        few = numbers.nunique() <= N_BINS
+        most = int(np.clip(table["customer"].nunique() // MIN_RESPONDENTS, 1, N_BINS))
+        bins = numbers if few else pd.qcut(numbers, most, labels=False, duplicates="drop")
+        found = _means(table, bins, "median")
+    return found.reset_index(drop=True)
+
+
+def _means(table: pd.DataFrame, bins: pd.Series, middle: str) -> pd.DataFrame:
+    grouped = table.groupby(bins.to_numpy())
+    columns = {
+        "value": grouped["value"].agg(middle),
+        "contribution": grouped["contribution"].mean(),
+        "n": grouped.size(),
+    }
+    return pd.DataFrame(columns)[grouped["customer"].nunique() >= MIN_RESPONDENTS]
 
 
 def waterfall_table(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from cxpredict.data.checks import check_count, check_level, check_seed
 from cxpredict.drivers.grouping import FIELDS, FILTERS, group_names, rank_table
 from cxpredict.drivers.refits import Sizes, measure_refits
 from cxpredict.drivers.wording import describe_feature
@@ -102,6 +103,7 @@ class DriverStability:
         """
         from cxpredict.drivers.plots import stability_plot
 
+        check_count("top", top)
         return stability_plot(self.table.head(top), level=self.level)
 
     def _table(self, labels: pd.DataFrame, sizes: Sizes) -> pd.DataFrame:
@@ -180,11 +182,12 @@ def driver_stability(
     Raises
     ------
     ConfigError
-        Fewer than 20 refits, or a level outside (0, 1).
+        Fewer than 20 refits, or `max_rows` is no number of rows.
     ModelError
         The model cannot be refitted or explained.
     DataError
-        `explained` lacks a column of X; an EmptyDataError when there are no rows.
+        `explained` lacks a column of X, or the level or the seed is none; an EmptyDataError
+        when there are no rows.
 
     Notes
     -----
@@ -226,8 +229,10 @@ def driver_stability(
     """
     if refits < FEWEST_REFITS:
         raise ConfigError(f"refits: expected {FEWEST_REFITS} or more, got {refits}.")
-    if not 0 < level < 1:
-        raise ConfigError(f"level: expected a number between 0 and 1, got {level}.")
+    check_level(level)
+    check_seed(random_state)
+    if max_rows is not None:
+        check_count("max_rows", max_rows)
     for needed in ("fit", "get_params", "contributions"):
         if not hasattr(model, needed):
             raise ModelError(

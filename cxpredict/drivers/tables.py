@@ -174,9 +174,10 @@ def segment_table(
         `cxpredict.drivers.grouping.importance`. A suppressed segment has one row without numbers.
     """
     code, names = pd.factorize(segments, sort=True)
-    sizes = [len(np.unique(customers[code == k])) for k in range(len(names))]
+    members = [np.unique(customers[code == k]) for k in range(len(names))]
+    sizes = [len(who) for who in members]
     found = []
-    for k, hidden in enumerate(hidden_groups(sizes)):
+    for k, hidden in enumerate(hidden_groups(sizes, members)):
         head = {"segment": str(names[k]), "n": sizes[k], "suppressed": bool(hidden)}
         if hidden:
             found.append(pd.DataFrame({**head, "n": pd.NA}, index=[0]))

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxpredict.config import OfferSettings, ValueSettings
 from cxpredict.config.features import FeatureSettings
+from cxpredict.config.value import OfferSettings, ValueSettings
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, ModelError
 from cxpredict.features.aggregates import aggregates_of

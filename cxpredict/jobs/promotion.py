@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from cxpredict.config import Config, OfferSettings
+from cxpredict.config import Config
 from cxpredict.config.reading import nearest
+from cxpredict.config.value import OfferSettings
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, CxPredictError
 from cxpredict.features.build import build_features

@@ -1,13 +1,15 @@
-"""Opening the records of a run so that no rejected row is lost."""
+"""Opening the records of a run: no rejected row is lost, no name stays unknown."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import ibis.expr.types as ir
 import pyarrow.parquet as pq
 
 from cxpredict.config import Config
+from cxpredict.config.reading import nearest
 from cxpredict.data.log import CustomerLog
-from cxpredict.errors import RejectShareError
+from cxpredict.errors import ConfigError, RejectShareError
 from cxpredict.jobs.publish import publishing
 
 REJECTS = "rejects.parquet"
@@ -39,6 +41,46 @@ def open_records(config: Config) -> CustomerLog:
     if log.quality["rejected"].any():
         _publish(log.rejects, folder)
     return log
+
+
+def check_names(config: Config, log: CustomerLog) -> None:
+    """Refuse kinds, touchpoints and columns of the `rox` and `value` sections that nothing has.
+
+    Raises
+    ------
+    ConfigError
+        Lists every name that the records do not know, with the nearest they do.
+    """
+    problems = [
+        f"{key}: the records have no {name!r}{nearest(name, known)}"
+        for key, names, known in _named(config, log)
+        for name in names
+        if name not in known
+    ]
+    if problems:
+        raise ConfigError(f"{len(problems)} problem(s)\n  " + "\n  ".join(problems))
+
+
+def _named(config: Config, log: CustomerLog) -> Iterator[tuple[str, list[str], list[str]]]:
+    if config.value is not None and config.value.column is not None:
+        yield "value.column", [config.value.column], list(log.customers.columns)
+    rox = config.rox
+    if rox is None:
+        return
+    kinds = _distinct(log.interactions.kind)
+    yield "rox.prices", list(rox.prices), kinds
+    if rox.answer_within is not None:
+        yield "rox.answer_within.kind", [rox.answer_within.kind], kinds
+    if rox.referral is not None:
+        yield "rox.referral.kind", [rox.referral.kind], kinds
+    if rox.raise_score is not None and rox.raise_score.touchpoint is not None:
+        touchpoints = _distinct(log.feedback.touchpoint)
+        yield "rox.raise_score.touchpoint", [rox.raise_score.touchpoint], touchpoints
+
+
+def _distinct(column: ir.StringColumn) -> list[str]:
+    values = column.name("name").as_table().distinct().to_pyarrow()["name"].to_pylist()
+    return sorted(value for value in values if value is not None)
 
 
 def _publish(rejects: ir.Table, folder: Path) -> None:

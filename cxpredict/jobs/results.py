@@ -87,6 +87,8 @@ class Experience:
         Invitations in the window.
     rox : RoxEstimate or None
         The return on the configured improvement.
+    rox_notes : tuple of str
+        Why there is no return, or no worth of NPS groups.
     economics : DataFrame or None
         Retention and margin by NPS group, unadjusted and adjusted.
     everyone : NpsOfEveryone or None
@@ -102,6 +104,7 @@ class Experience:
     weighting: ResponseWeights | None = None
     invited: int = 0
     rox: RoxEstimate | None = None
+    rox_notes: tuple[str, ...] = ()
     economics: pd.DataFrame | None = None
     everyone: NpsOfEveryone | None = None
     touchpoints: pd.DataFrame | None = None

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cxpredict.action.targets import Offer, assign_arms, rank_targets
-from cxpredict.config import BetaSettings, Config, OfferSettings, ValueSettings, load_config
+from cxpredict.config import Config, load_config
+from cxpredict.config.value import BetaSettings, OfferSettings, ValueSettings
 from cxpredict.data.log import CustomerLog
 from cxpredict.drivers.explain import explain
 from cxpredict.errors import ConfigError, DataError, EmptyDataError

@@ -22,7 +22,7 @@ from cxpredict.jobs.comments import learn_comments
 from cxpredict.jobs.evidence import judge, notes_on
 from cxpredict.jobs.experience import measure_experience
 from cxpredict.jobs.promotion import check_segments, decide
-from cxpredict.jobs.records import open_records
+from cxpredict.jobs.records import check_names, open_records
 from cxpredict.jobs.registry import register
 from cxpredict.jobs.results import TrainedModel, TrainingRun
 from cxpredict.jobs.rows import Rows, outcome_of, weights_of
@@ -65,6 +65,7 @@ def train(config: str | Path | Config, *, progress: Progress | None = None) -> T
     store = Store(config.path(config.artifacts))
     say("opening and checking the records")
     log = open_records(config)
+    check_names(config, log)
     with tracked(store, config.name, run_name=config.name) as run_id:
         log_run(config, log)
         problems = _problems(config)

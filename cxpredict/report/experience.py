@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxpredict.config import RoxSettings
+from cxpredict.config.value import RoxSettings
 from cxpredict.jobs.results import TrainingRun
 from cxpredict.report.business import Tile
 from cxpredict.report.figures import Picture
@@ -30,7 +30,7 @@ def rox_view(run: TrainingRun, pictures: Sequence[Picture]) -> dict[str, Any]:
         "period_days": settings.period_days,
         "months": settings.period_days * settings.horizon_periods / 30.4375,
         "currency": currency,
-        "missing": [note for note in run.experience.notes if "ROX" in note or "worth" in note],
+        "missing": run.experience.rox_notes,
         "groups": _groups(run.experience.economics),
         "pictures": {picture.name: picture for picture in pictures},
         "rox": rox,
@@ -75,36 +75,46 @@ def improvement_words(settings: RoxSettings) -> str:
 
 def headline(rox: RoxEstimate, currency: str) -> str:
     """Say in a sentence or two whether it pays, and how surely."""
-    verdict = "is expected to bring" if rox.npv >= 0 else "is expected to lose"
-    text = f"It {verdict} {money(abs(rox.npv), currency)} beyond its cost of "
-    if rox.npv < 0:
-        text = f"It {verdict} {money(abs(rox.npv), currency)} of its cost of "
-    text += money(rox.cost, currency)
-    if rox.interval is None or rox.probability_positive is None:
+    text = f"{_expectation(rox, currency)} {money(rox.cost, currency)}"
+    if rox.interval is None:
         return f"{text}. All figures are assumed, so nothing says how sure this is."
     low, high = rox.interval
     ends = f"{money(low * rox.cost, currency)} to {money(high * rox.cost, currency)}"
     text += f" ({round(100 * rox.level)}% interval of the net value: {ends})."
-    if low > 0:
-        return f"{text} The whole interval is a gain."
-    if high < 0:
-        return f"{text} The whole interval is a loss."
-    return f"{text} The records leave open whether it pays at all."
+    if low <= 0 <= high:
+        return f"{text} The records leave open whether it pays at all."
+    assumed = ", if the assumed figures are right" if _rests_on_assumptions(rox) else ""
+    return f"{text} The whole interval is a {'gain' if low > 0 else 'loss'}{assumed}."
+
+
+def _expectation(rox: RoxEstimate, currency: str) -> str:
+    amount = money(abs(rox.npv), currency)
+    if rox.npv >= 0:
+        return f"It is expected to bring {amount} beyond its cost of"
+    if rox.benefit >= 0:
+        return f"It is expected to lose {amount} of its cost of"
+    return f"It is expected to do harm: a loss of {amount}, with its cost of"
+
+
+def _rests_on_assumptions(rox: RoxEstimate) -> bool:
+    stated = rox.terms["evidence"] == "assumed"
+    return bool((stated & (rox.terms["benefit"] != 0)).any())
 
 
 def _tiles(rox: RoxEstimate, currency: str) -> list[Tile]:
-    ends = rox.interval or (np.nan, np.nan)
     tags = ", ".join(dict.fromkeys(rox.terms["evidence"]))
-    money_ends = [money(end * rox.cost, currency) for end in ends]
+    shares = amounts = "no interval: all figures are assumed"
+    if rox.interval is not None:
+        shares = " to ".join(percent(end) for end in rox.interval)
+        amounts = " to ".join(money(end * rox.cost, currency) for end in rox.interval)
     return [
         Tile(
             "net return",
             percent(rox.net),
-            f"(benefit − cost) ÷ cost; {percent(ends[0])} to {percent(ends[1])}. "
-            f"Gross, benefit ÷ cost: {percent(rox.gross)}",
+            f"(benefit − cost) ÷ cost; {shares}. Gross, benefit ÷ cost: {percent(rox.gross)}",
             tags,
         ),
-        Tile("net value", money(rox.npv, currency), " to ".join(money_ends), tags),
+        Tile("net value", money(rox.npv, currency), amounts, tags),
         Tile(
             "chance that it pays",
             _chance(rox.probability_positive),

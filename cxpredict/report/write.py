@@ -161,7 +161,7 @@ def _notes(run: TrainingRun) -> list[tuple[str, str]]:
     for model in run.models:
         for note in model.notes:
             found.setdefault(note, []).append(model.bundle.name)
-    for note in run.experience.notes:
+    for note in (*run.experience.notes, *run.experience.rox_notes):
         found.setdefault(note, []).append("NPS and ROX")
     return [(" and ".join(dict.fromkeys(about)), note) for note, about in found.items()]
 

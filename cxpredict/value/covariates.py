@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from cxpredict.errors import DataError
+from cxpredict.models.columns.kinds import unfit_category
 from cxpredict.value.checks import Floats
 
 _MIN_LEVEL_ROWS = 20
@@ -15,9 +16,15 @@ def plain_matrix(X: pd.DataFrame) -> pd.DataFrame:
     """Return numbers as they are, yes/no as 0 and 1, categories as one column for each level.
 
     Levels with fewer than 20 rows, or beyond the 30 most frequent, share one column; a missing
-    category is a level of its own; a missing number stays missing.
+    category is a level of its own; a missing number stays missing. Text that is different in nine
+    of ten rows is an id and refused.
     """
-    if not isinstance(X, pd.DataFrame) or X.shape[1] == 0 or not X.columns.is_unique:
+    if not isinstance(X, pd.DataFrame):
+        raise DataError(
+            f"covariates: expected a pandas DataFrame, got {type(X).__module__.split('.')[0]} "
+            f"{type(X).__name__}. Convert it with .to_pandas(), or pandas.DataFrame(…) with names."
+        )
+    if X.shape[1] == 0 or not X.columns.is_unique:
         raise DataError("covariates: expected a DataFrame with one or more columns, each once.")
     columns: dict[str, Floats] = {}
     for name in X.columns:
@@ -31,6 +38,8 @@ def plain_matrix(X: pd.DataFrame) -> pd.DataFrame:
                 )
             columns[str(name)] = values
         elif isinstance(kind, pd.CategoricalDtype) or pd.api.types.is_string_dtype(kind):
+            if phrase := unfit_category(column):
+                raise DataError(f"covariates: {name} {phrase}.")
             columns |= _levels(str(name), column)
         else:
             raise DataError(

@@ -3,7 +3,7 @@
 import ibis
 import pandas as pd
 
-from cxpredict.config import ValueSettings
+from cxpredict.config.value import ValueSettings
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError
 from cxpredict.features.events import records, seen_by

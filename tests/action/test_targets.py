@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxpredict.action.targets import Offer, assign_arms, rank_targets
-from cxpredict.config import OfferSettings
 from cxpredict.config.reading import check_settings
+from cxpredict.config.value import OfferSettings
 from cxpredict.errors import ConfigError, DataError
 from cxpredict.jobs.score import offer_of
 from cxpredict.value.profit import Beta, gain_interval

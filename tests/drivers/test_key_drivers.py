@@ -220,7 +220,7 @@ def test_a_random_attribute_is_seldom_told_from_chance():
         (lambda X, y: (X, y * 0), "y: 0 customers differ"),
         (lambda X, y: (X.assign(price=np.inf), y), "price: 300 of 300 values are infinite"),
         (lambda X, y: (X.assign(total=X.sum(axis=1)), y), "delivery, price, staff, total"),
-        (lambda X, y: (X, y.iloc[::-1]), "y: the index differs"),
+        (lambda X, y: (X, y.iloc[::-1]), "y and X have different indexes"),
         (lambda X, y: (X, y.to_numpy()[:-1]), "expected 300 values"),
         (lambda X, y: (X.iloc[:20], y.iloc[:20]), "50 customers, got 20"),
         (lambda X, y: (X.where(X["price"] > 3), y), "at least half are needed"),

@@ -67,19 +67,28 @@ def test_every_title_says_log_odds_and_not_causes():
 
 def test_dependence_table_by_hand():
     # ten values and fewer stand for themselves; more are cut into ten bins
-    few = dependence_table(pd.Series([1.0, 2.0, 2.0, None]), pd.Series([0.1, 0.2, 0.4, 9.0]))
+    def table_of(values, pushed, times=11, **kind):
+        values, pushed = pd.Series(values * times, **kind), pd.Series(pushed * times)
+        return dependence_table(values, pushed, np.arange(len(values)))
+
+    few = table_of([1.0, 2.0, 2.0, None], [0.1, 0.2, 0.4, 9.0])
     assert few["value"].tolist() == [1.0, 2.0]
     assert few["contribution"].tolist() == pytest.approx([0.1, 0.3])
-    assert few["n"].tolist() == [1, 2]
-    many = dependence_table(pd.Series(np.arange(100.0)), pd.Series(np.arange(100.0)))
-    assert len(many) == 10
-    assert many["value"].iloc[0] == 4.5
-    assert many["n"].tolist() == [10] * 10
-    words = dependence_table(pd.Series(["b", "a", "b"]), pd.Series([0.2, -0.1, 0.4]))
+    assert few["n"].tolist() == [11, 22]
+    many = table_of(list(np.arange(200.0)), list(np.arange(200.0)), times=1)
+    assert many["value"].iloc[0] == 9.5
+    assert many["n"].tolist() == [20] * 10
+    # of 33 customers there are three bins of 11; of ten, none
+    assert table_of(list(np.arange(33.0)), [0.0] * 33, times=1)["n"].tolist() == [11] * 3
+    assert len(table_of(list(np.arange(10.0)), [0.0] * 10, times=1)) == 0
+    words = table_of(["b", "a", "b"], [0.2, -0.1, 0.4])
     assert words["value"].tolist() == ["a", "b"]
-    levels = dependence_table(pd.Series(["b", "a"], dtype="category"), pd.Series([0.2, -0.1]))
+    levels = table_of(["b", "a"], [0.2, -0.1], dtype="category")
     assert levels["value"].tolist() == ["a", "b"]
-    assert len(dependence_table(pd.Series([np.nan, np.inf]), pd.Series([1.0, 2.0]))) == 0
+    assert len(table_of([np.nan, np.inf], [1.0, 2.0])) == 0
+    # eleven rows of one customer are one customer
+    rows = pd.Series([1.0] * 11), pd.Series([0.5] * 11)
+    assert len(dependence_table(*rows, np.zeros(11, dtype=int))) == 0
 
 
 def test_dependence_draws_customers_means_and_the_typical_value():

@@ -236,7 +236,7 @@ def test_more_reasons_than_subjects_are_empty():
     reasons = reasons_in_words(VALUES, X, ORIGINS, top=5)
     assert reasons.shape == (4, 5)
     assert (reasons[["reason_4", "reason_5"]] == "").all(axis=None)
-    with pytest.raises(ConfigError, match="1 or more"):
+    with pytest.raises(ConfigError, match="from 1 on"):
         reasons_in_words(VALUES, X, ORIGINS, top=0)
 
 

@@ -178,7 +178,7 @@ def test_what_cannot_be_refitted_is_said():
     X, y = _world(0, n=60)
     with pytest.raises(ConfigError, match="20 or more, got 5"):
         driver_stability(Rule(), X, y, refits=5)
-    with pytest.raises(ConfigError, match="between 0 and 1, got 95"):
+    with pytest.raises(DataError, match=r"such as 0\.95, got 95"):
         driver_stability(Rule(), X, y, level=95)
     with pytest.raises(ModelError, match="with contributions, got LogisticRegression"):
         driver_stability(LogisticRegression(), X, y)

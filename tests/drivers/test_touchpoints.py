@@ -68,18 +68,18 @@ def test_volume_and_satisfaction_by_hand():
             calls(12, "2024-05-01", known_at="2024-06-02"),  # not known before it
         ]
     )
-    answers = scores([1, 2, 3, 5] * 5)
+    answers = scores([1, 2, 3, 5] * 6)
     found = table_of(interactions=interactions, feedback=answers).loc["support"]
     assert (found["records"], found["customers"]) == (20, 20)
     # 20 against 30 records: −33.3 %
     assert found["volume_change"] == pytest.approx(-100 / 3)
     assert found["volume_change_low"] < found["volume_change"] < found["volume_change_high"] < 0
-    assert (found["metric"], found["n_answers"]) == ("csat", 20)
+    assert (found["metric"], found["n_answers"]) == ("csat", 24)
     # mean 11/4; half of the scores are 1 or 2
     assert found["satisfaction"] == pytest.approx(2.75)
     assert found["low_share"] == 0.5
-    # sd of 1, 2, 3, 5 over 20 answers: 5·(1.75² + .75² + .25² + 2.25²)/19 = 2.303; t(19) = 2.093
-    width = 2 * 2.093 * np.sqrt(2.303 / 20)
+    # sd of 1, 2, 3, 5 over 24 answers: 6·(1.75² + .75² + .25² + 2.25²)/23 = 2.283; t(23) = 2.069
+    width = 2 * 2.069 * np.sqrt(2.283 / 24)
     assert found["satisfaction_high"] - found["satisfaction_low"] == pytest.approx(width, rel=1e-3)
     assert "trend: needs 30 answers" in found["reason"]
     assert "influence: no churn problem given" in found["reason"]
@@ -241,6 +241,14 @@ def test_nothing_after_the_dates_changes_theexposures(company):
         for name, frame in frames.items()
         if len(frame)
     }
+    # the customers of today: whoever left since then has been moved to another segment
+    left = CHURN.labels(log, index)
+    gone = left[left == 1].index.get_level_values("customer_id")
+    people = early["customers"]
+    early["customers"] = people.assign(
+        segment=people["segment"].astype(str).where(~people["customer_id"].isin(gone), "lapsed")
+    )
+    assert early["customers"]["segment"].eq("lapsed").sum() > 20
     past = cx.CustomerLog.from_frames(**early, observed_until=day.date())
     whole, cut = exposures(log, index, 90), exposures(past, index, 90)
     for name in ("contact", "answered", "unhappy"):

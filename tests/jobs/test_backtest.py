@@ -8,8 +8,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import cxpredict as cx
-from cxpredict.config import OfferSettings, ValueSettings
 from cxpredict.config.features import FeatureSettings
+from cxpredict.config.value import OfferSettings, ValueSettings
 from cxpredict.errors import ConfigError, ModelError
 
 CHURN = cx.ChurnProblem(cancelled="cancellation", horizon_days=60)

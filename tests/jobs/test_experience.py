@@ -2,9 +2,11 @@ import pytest
 import yaml
 
 import cxpredict as cx
-from cxpredict.config import AnswerWithinSettings, ReferralSettings, load_config
+from cxpredict.config import load_config
+from cxpredict.config.value import AnswerWithinSettings, ReferralSettings
 from cxpredict.errors import ConfigError
 from cxpredict.jobs.experience import measure_experience
+from cxpredict.jobs.records import check_names
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +35,17 @@ def test_answers_without_silent_invitations_are_not_weighted_and_it_says_why(run
     assert any("not possible" in note for note in found.notes)
 
 
-def test_without_a_survey_nothing_is_estimated(run):
-    found = measure_experience(changed(run.config, nps=None, rox=None), run.log)
+def test_without_a_survey_other_improvements_are_still_estimated(run, frames):
+    answered = AnswerWithinSettings(kind="service_request", hours=8, share=0.9)
+    rox = run.config.rox.model_copy(update={"shift_points": None, "answer_within": answered})
+    log = cx.CustomerLog.from_frames(
+        **{**frames, "feedback": frames["feedback"].query("metric == 'csat'")},
+        observed_until=run.config.observed_until,
+    )
+    found = measure_experience(changed(run.config, nps=None, rox=rox, stages={}), log)
     assert found.nps is None
-    assert found.rox is None
-    assert found.notes
+    assert found.rox is not None
+    assert any("groups are worth is not estimated" in note for note in found.rox_notes)
 
 
 def test_a_survey_that_cannot_tell_gives_a_refusal_and_no_number(run, frames):
@@ -46,7 +54,7 @@ def test_a_survey_that_cannot_tell_gives_a_refusal_and_no_number(run, frames):
     window = run.config.nps.model_copy(update={"window_days": 3_000, "weighted": False})
     found = measure_experience(changed(run.config, nps=window), log)
     assert found.rox is None
-    assert any(note.startswith("ROX is not estimated") for note in found.notes)
+    assert any(note.startswith("ROX is not estimated") for note in found.rox_notes)
 
 
 def test_rox_over_less_than_the_silence_that_is_churn_is_refused(tmp_path, demo_config):
@@ -112,6 +120,7 @@ def test_the_touchpoints_of_the_stages_are_audited(run):
     [
         ("shift_points: 5, raise_score: {metric: nps, points: 1}", "exactly one of"),
         ("prices: {}", "exactly one of"),
+        ("shift_points: 5, cost: [1, 1, 1, 1, 1, 1]", "6 amounts, but now and the ends of 4"),
         ("shift_points: 5, prices: {call: -1}", "prices"),
         ("answer_within: {kind: call, hours: 24, share: 60}", "share"),
         ("raise_score: {metric: cs, points: 1}", "metric"),
@@ -119,8 +128,18 @@ def test_the_touchpoints_of_the_stages_are_audited(run):
 )
 def test_improvements_that_are_wrongly_configured_are_refused(tmp_path, demo_config, given, told):
     content = yaml.safe_load(demo_config.read_text())
-    keys = f"{{{given}, cost: 5000, period_days: 90, horizon_periods: 4}}"
-    content["rox"] = yaml.safe_load(keys)
+    rest = {"cost": 5000, "period_days": 90, "horizon_periods": 4}
+    content["rox"] = rest | yaml.safe_load(f"{{{given}}}")
     (tmp_path / "demo.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(ConfigError, match=told):
         load_config(tmp_path / "demo.yaml")
+
+
+def test_names_that_the_records_do_not_know_are_refused_before_training(run):
+    kind = ReferralSettings(kind="refferal", conversion=0.1, new_customer_value=1.0)
+    rox = run.config.rox.model_copy(update={"referral": kind, "prices": {"phone": 1.0}})
+    with pytest.raises(ConfigError, match="2 problem") as told:
+        check_names(changed(run.config, rox=rox), run.log)
+    assert "rox.prices: the records have no 'phone'" in str(told.value)
+    assert "'refferal', did you mean 'referral'?" in str(told.value)
+    check_names(run.config, run.log)

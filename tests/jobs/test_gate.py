@@ -12,7 +12,8 @@ from mlflow import MlflowClient
 from scipy.special import expit, logit
 
 import cxpredict as cx
-from cxpredict.config import OfferSettings, load_config
+from cxpredict.config import load_config
+from cxpredict.config.value import OfferSettings
 from cxpredict.errors import ConfigError, ModelError
 from cxpredict.jobs import promotion
 from cxpredict.jobs.promotion import realised_gain

@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from cxpredict.config import RoxSettings, parse_config
+from cxpredict.config import parse_config
+from cxpredict.config.value import RoxSettings
 from cxpredict.jobs.experience import measure_experience
 from cxpredict.jobs.score import empty_scores
 from cxpredict.jobs.train import train
 from cxpredict.report.evidence import risk_curve, row_weights
-from cxpredict.report.experience import improvement_words
+from cxpredict.report.experience import headline, improvement_words
 from cxpredict.report.plots import label, png, waterfall
 from cxpredict.report.reasons import is_actionable, subjects
 from cxpredict.report.wording import count, decimal, money, percent, points
@@ -233,8 +234,8 @@ def test_the_board_page_is_short(rox_page):
 
 
 def test_a_refusal_is_a_page_too(company_run, tmp_path):
-    note = "ROX is not estimated: too few detractors left. <script>"
-    experience = replace(company_run.experience, rox=None, economics=None, notes=(note,))
+    note = "Too few detractors left. <script>"
+    experience = replace(company_run.experience, rox=None, economics=None, rox_notes=(note,))
     run = replace(company_run, experience=experience, folder=tmp_path / "refused")
     path = write_report(run).with_name("return-on-experience.html")
     soup = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
@@ -242,6 +243,19 @@ def test_a_refusal_is_a_page_too(company_run, tmp_path):
     assert note in text_of(soup)
     assert "The records cannot answer it" in text_of(soup)
     assert not soup.select(".tile")
+
+
+def test_the_headline_says_what_the_figures_say(company_run):
+    rox = company_run.experience.rox
+    stated = rox.terms.assign(evidence="assumed")
+    sure = replace(rox, npv=200.0, benefit=300.0, cost=100.0, interval=(1.0, 3.0))
+    assert headline(sure, "EUR").endswith("The whole interval is a gain.")
+    assert "if the assumed figures are right" in headline(replace(sure, terms=stated), "EUR")
+    harm = replace(rox, npv=-150.0, benefit=-50.0, cost=100.0, interval=(-2.0, 0.5))
+    assert "do harm" in headline(harm, "EUR")
+    assert headline(harm, "EUR").endswith("leave open whether it pays at all.")
+    plain_figures = headline(replace(sure, interval=None), "EUR")
+    assert plain_figures.endswith("nothing says how sure this is.")
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_default_model_and_repeated_customers():
         (lambda X, y: (X, y.to_numpy()[:50]), "expected 1000"),
         (lambda X, y: (X, y.where(y.notna().cumsum() < 90)), "100 customers who answered"),
         (lambda X, y: (X, y.fillna(8)), "30 rows without an answer"),
-        (lambda X, y: (X, y.clip(lower=8)), r"10 detractors among the answers \(there are 0\)"),
+        (lambda X, y: (X, y.clip(lower=8)), r"10 customers who are detractors \(there are 0\)"),
         (lambda X, y: (X, y.replace(10, 11)), "outside"),
         (lambda X, y: (X.assign(t=pd.Timestamp("2024-01-01")), y), "t is datetime64"),
         (lambda X, y: (X.set_axis([0] * 1000), y.set_axis([0] * 1000)), "repeat the index"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxpredict.data.checks import common_index, one_per_row
 from cxpredict.errors import DataError, EmptyDataError
 from cxpredict.models.resampling import bootstrap_counts, customer_groups
 
@@ -138,7 +139,7 @@ def read_answers(X: Any, y: Any, *, weights: Any = None, customers: Any = None) 
         )
     for name, column in zip((*attributes, "y"), (*answers.x.T, answers.y), strict=True):
         _check_varies(name, column, answers.customers)
-    _check_collinear(answers)
+    check_collinear(answers.attributes, answers.x, answers.weight)
     return answers
 
 
@@ -198,22 +199,10 @@ def _products(counts: Iterator[Floats], by_customer: Floats) -> Iterator[Floats]
         yield np.stack(block) @ by_customer
 
 
-def check_level(level: float, random_state: int) -> None:
-    """Refuse what is no confidence level and no seed."""
-    if not 0 < level < 1:
-        raise DataError(f"level: expected a number between 0 and 1 such as 0.95, got {level!r}.")
-    if not isinstance(random_state, int | np.integer) or random_state < 0:
-        raise DataError(f"random_state: expected a whole number from 0 on, got {random_state!r}.")
-
-
 def _numbers(name: str, values: Any, X: pd.DataFrame) -> Floats:
-    if isinstance(values, pd.Series) and not values.index.equals(X.index):
-        raise DataError(f"{name}: the index differs from that of X; align it with .loc[X.index].")
-    column = values if isinstance(values, pd.Series) else pd.Series(np.asarray(values).ravel())
-    if len(column) != len(X):
-        raise DataError(
-            f"{name}: expected {len(X):,} values (one per row of X), got {len(column):,}."
-        )
+    common_index(**{"X": X, name: values})
+    one_per_row(name, values, len(X), "rows of X")
+    column = values if isinstance(values, pd.Series) else pd.Series(np.asarray(values))
     kind = column.dtype
     if pd.api.types.is_bool_dtype(kind) or not pd.api.types.is_numeric_dtype(kind):
         raise DataError(
@@ -232,10 +221,10 @@ def _numbers(name: str, values: Any, X: pd.DataFrame) -> Floats:
 def _customers(X: pd.DataFrame, customers: Any) -> npt.NDArray[Any]:
     if customers is None:
         return customer_groups(X, n_rows=len(X))
-    if isinstance(customers, pd.Series) and not customers.index.equals(X.index):
-        raise DataError("customers: the index differs from that of X; align it with .loc[X.index].")
-    ids = pd.Series(np.asarray(customers).ravel())
-    if len(ids) != len(X) or ids.isna().any():
+    common_index(X=X, customers=customers)
+    one_per_row("customers", customers, len(X), "rows of X")
+    ids = pd.Series(np.asarray(customers))
+    if ids.isna().any():
         raise DataError(
             f"customers: expected an id for each of {len(X):,} rows, got "
             f"{int(ids.notna().sum()):,}."
@@ -262,14 +251,16 @@ def _check_varies(name: str, column: Floats, customers: Ints) -> None:
         )
 
 
-def _check_collinear(answers: Answers) -> None:
-    z = standardised(answers.x, answers.weight)
-    correlation = z.T @ (z * answers.weight[:, None]) / answers.weight.sum()
+def check_collinear(attributes: Sequence[str], columns: Floats, weight: Floats) -> None:
+    """Refuse columns of which one follows from others, naming the attributes they are of."""
+    z = standardised(columns, weight)
+    correlation = z.T @ (z * weight[:, None]) / weight.sum()
     values, vectors = np.linalg.eigh(correlation)
     if values[0] < MOST_COLLINEAR:
         loading = np.abs(vectors[:, values < MOST_COLLINEAR]).max(axis=1)
-        names = [n for n, load in zip(answers.attributes, loading, strict=True) if load > 1e-3]
+        names = [n for n, load in zip(attributes, loading, strict=True) if load > 1e-3]
+        named = ", ".join(list(dict.fromkeys(names))[:5])
         raise DataError(
-            f"attributes {', '.join(names[:5])} are perfectly collinear: one follows from the "
-            "others. Leave one of them out, or analyse their mean."
+            f"attributes {named} are perfectly collinear: one follows from the others. "
+            "Leave one of them out, or analyse their mean."
         )

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxpredict.drivers.survey.answers import Floats, check_level, moments, read_answers
+from cxpredict.data.checks import check_level, check_seed
+from cxpredict.drivers.survey.answers import Floats, moments, read_answers
 from cxpredict.drivers.survey.decomposition import (
     MOST_EXACT,
     correlations,
     lmg,
     relative_weights,
 )
-from cxpredict.drivers.survey.key_drivers import N_DRAWS, Measure
+from cxpredict.drivers.survey.key_drivers import N_DRAWS, Measure, around
 from cxpredict.errors import DataError
 
 if TYPE_CHECKING:
@@ -132,9 +134,11 @@ def importance_performance(
     >>> found.table[["attribute", "quadrant"]].to_numpy().tolist()
     [['price', 'concentrate here'], ['staff', 'possible overkill']]
     """
-    check_level(level, random_state)
+    check_level(level)
+    check_seed(random_state)
     for name, cut in (("performance_cut", performance_cut), ("importance_cut", importance_cut)):
-        if cut != "mean" and (isinstance(cut, str | bool) or not np.isfinite(cut)):
+        number = isinstance(cut, Real) and not isinstance(cut, bool)
+        if cut != "mean" and not (number and np.isfinite(float(cut))):
             raise DataError(f"{name}: expected a number or 'mean', got {cut!r}.")
     if importance not in ("relative_weight", "lmg"):
         raise DataError(f"importance: expected 'relative_weight' or 'lmg', got {importance!r}.")
@@ -159,11 +163,11 @@ def importance_performance(
     table = pd.DataFrame({"attribute": pd.Series(answers.attributes, dtype="str")})
     for name, each in (("importance", shares), ("performance", means)):
         table[name] = each[0]
-        table[f"{name}_low"], table[f"{name}_high"] = _interval(each[1:], level)
+        table[f"{name}_low"], table[f"{name}_high"] = _interval(each, level)
     table["quadrant"] = pd.Categorical.from_codes(quadrant[0], categories=list(QUADRANTS))
     table["same_quadrant_share"] = (quadrant[1:] == quadrant[0]).mean(axis=0)
     return ImportancePerformance(table, float(cuts[0][0, 0]), float(cuts[1][0, 0]), level)
 
 
-def _interval(draws: Floats, level: float) -> npt.NDArray[np.float64]:
-    return np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
+def _interval(both: Floats, level: float) -> npt.NDArray[np.float64]:
+    return around(both[0], np.quantile(both[1:], [(1 - level) / 2, (1 + level) / 2], axis=0))

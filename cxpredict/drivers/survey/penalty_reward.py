@@ -10,11 +10,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from cxpredict.data.checks import check_level, check_seed
 from cxpredict.drivers.survey.answers import (
     FEWEST_APART,
     Answers,
     Floats,
-    check_level,
+    check_collinear,
     moments,
     read_answers,
 )
@@ -68,7 +69,7 @@ def penalty_reward(
     ------
     DataError
         The answers cannot be analysed, the levels do not fit, or an attribute has fewer than 11
-        customers with low, middle or high scores.
+        customers with low, middle or high scores, or the levels of one follow from those of others.
 
     Notes
     -----
@@ -108,11 +109,14 @@ def penalty_reward(
     >>> table[["attribute", "factor"]].to_numpy().tolist()
     [['hygiene', 'basic'], ['gift', 'excitement']]
     """
-    check_level(level, random_state)
+    check_level(level)
+    check_seed(random_state)
     answers = read_answers(X, y, weights=weights, customers=customers)
     low = answers.x <= _levels("low_at_most", low_at_most, answers)
     high = answers.x >= _levels("high_at_least", high_at_least, answers)
     _check_cells(answers, low, high)
+    dummies = np.column_stack([low, high]).astype(np.float64)
+    check_collinear(2 * answers.attributes, dummies, answers.weight)
     design = np.column_stack([np.ones(len(low)), low, high, answers.y - answers.y.mean()])
     total, drawn = moments(
         design, answers.weight, answers.customers, n_draws=N_DRAWS, random_state=random_state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,13 +13,14 @@ import pandas as pd
 
 from cxpredict.data.log import CustomerLog
 from cxpredict.drivers.survey.answers import Floats
+from cxpredict.errors import ConfigError
 from cxpredict.features.build import index_rows
 from cxpredict.features.events import records, seen_by
 from cxpredict.features.problem import ChurnProblem, labels
 from cxpredict.models.scale import SCALES
 
 FEWEST_LEVEL = 20
-"""Rows of a segment that gets a column of its own."""
+"""Rows of a level that gets a column of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,33 +76,50 @@ def exposures(log: CustomerLog, index: pd.MultiIndex, exposure_days: int) -> Exp
     return Exposures(contact, typical, scores.notna().astype(float), scores.fillna(0.0))
 
 
-def covariates(log: CustomerLog, index: pd.MultiIndex, exposure_days: int) -> Floats:
-    """Give one, the dates, tenure, segment and spend before each date as columns."""
+def covariates(
+    log: CustomerLog, index: pd.MultiIndex, exposure_days: int, adjust_for: Sequence[str] = ()
+) -> Floats:
+    """Give one, the dates, tenure, spend before each date and fixed attributes as columns.
+
+    Attributes are those of today: one that changes after the date, such as a segment that is
+    overwritten when a customer leaves, would tell the outcome. None enters unless it is named.
+    """
     rows = index_rows(index)
-    people = log.customers.select("customer_id", "since", "segment").to_pyarrow().to_pandas()
+    unknown = [name for name in adjust_for if name not in log.customers.columns]
+    if isinstance(adjust_for, str) or unknown:
+        raise ConfigError(
+            "adjust_for: expected a list of columns of the customers, such as ['segment']; "
+            f"found {adjust_for!r}."
+        )
+    columns = list(dict.fromkeys(["customer_id", "since", *adjust_for]))
+    people = log.customers.select(*columns).to_pyarrow().to_pandas()
     rows = rows.merge(people, on="customer_id", how="left")
     days = ((rows["as_of"] - rows["since"]) / pd.Timedelta(days=1)).to_numpy(float)
     days = np.where(days < 0, np.nan, days)
     known = ~np.isnan(days)
     days = np.where(known, days, 0.0)
-    segment = rows["segment"].astype("object").where(rows["segment"].notna(), "none").astype(str)
-    frequent = segment.value_counts()
-    frequent = frequent[frequent >= FEWEST_LEVEL].sort_index().index[1:]
     dates = rows["as_of"].drop_duplicates().sort_values().iloc[1:]
-    columns = [
+    parts = [
         np.ones(len(rows)),
         known.astype(float),
         np.log1p(days / 365.25),
         np.minimum(days / exposure_days, 1.0),
         (days < exposure_days).astype(float),
         *[(rows["as_of"] == day).to_numpy(float) for day in dates],
-        *[(segment == level).to_numpy(float) for level in frequent],
+        *[column for name in adjust_for for column in _levels(rows[name])],
     ]
     paid = _before(log, "transactions", index, exposure_days)
     spend = paid.group_by("_row").agg(value=paid.amount.sum()).to_pyarrow().to_pandas()
     before = np.zeros(len(rows))
     before[spend["_row"].to_numpy(dtype=int)] = spend["value"].to_numpy(float)
-    return np.column_stack([*columns, before])
+    return np.column_stack([*parts, before])
+
+
+def _levels(attribute: pd.Series) -> list[Floats]:
+    words = attribute.astype("object").where(attribute.notna(), "none").astype(str)
+    frequent = words.value_counts()
+    frequent = frequent[frequent >= FEWEST_LEVEL].sort_index().index[1:]
+    return [(words == level).to_numpy(float) for level in frequent]
 
 
 def spend_after(log: CustomerLog, churn: ChurnProblem, index: pd.MultiIndex) -> Floats:

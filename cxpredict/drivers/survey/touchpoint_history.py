@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from cxpredict.data.log import CustomerLog
+from cxpredict.data.suppression import MIN_RESPONDENTS
 from cxpredict.drivers.survey.regression import least_squares
 from cxpredict.features.events import records, seen_by
 from cxpredict.models.scale import SCALES
@@ -19,6 +20,8 @@ from cxpredict.models.scale import SCALES
 YEAR = 365
 FEWEST_FOR_TREND = 30
 MONTHS_FOR_SEASON = 24
+DAYS_WITHOUT_A_RECORD = 7
+"""Interactions that end earlier than this before a date are taken to be not recorded until it."""
 
 
 def known_records(log: CustomerLog, name: str, until: pd.Timestamp) -> ir.Table:
@@ -29,6 +32,15 @@ def known_records(log: CustomerLog, name: str, until: pd.Timestamp) -> ir.Table:
     return rows.filter(rows.occurred_at < rows.as_of, rows.touchpoint.notnull())
 
 
+def recorded(log: CustomerLog) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """Tell from when until when interactions were recorded, whatever the other tables hold."""
+    times = log.interactions.occurred_at
+    first, last = (pd.Timestamp(end.execute()) for end in (times.min(), times.max()))
+    if log.observed_until is not None:
+        last = pd.Timestamp(log.observed_until)
+    return first, last
+
+
 def volume(log: CustomerLog, until: pd.Timestamp, *, level: float) -> pd.DataFrame:
     """Count records and customers of the last year, and compare with the year before.
 
@@ -36,7 +48,8 @@ def volume(log: CustomerLog, until: pd.Timestamp, *, level: float) -> pd.DataFra
     -------
     DataFrame, index touchpoint
         ``records``, ``customers``, ``customers_before``, ``volume_change``, ``volume_change_low``
-        and ``volume_change_high`` in percent; the change is missing without two years of history.
+        and ``volume_change_high`` in percent; the change is missing unless interactions were
+        recorded all the two years. ``members``: the customers, by number.
 
     Notes
     -----
@@ -51,18 +64,22 @@ def volume(log: CustomerLog, until: pd.Timestamp, *, level: float) -> pd.DataFra
         before=(~recent & (rows.occurred_at >= start)).cast("int64").sum(),
     )
     frame = counts.to_pyarrow().to_pandas()
-    whole = log.span[0] <= until - timedelta(days=2 * YEAR - 1)
+    frame["customer"] = pd.factorize(frame["customer_id"])[0]
+    first, last = recorded(log)
+    whole = first <= until - timedelta(days=2 * YEAR - 1)
+    whole &= last >= until - timedelta(days=DAYS_WITHOUT_A_RECORD)
     table = {
         name: _volume(part, level if whole else None) for name, part in frame.groupby("touchpoint")
     }
     return pd.DataFrame.from_dict(table, orient="index")
 
 
-def _volume(part: pd.DataFrame, level: float | None) -> dict[str, float]:
+def _volume(part: pd.DataFrame, level: float | None) -> dict[str, Any]:
     now, before = part["now"].to_numpy(float), part["before"].to_numpy(float)
-    row = {
+    row: dict[str, Any] = {
         "records": now.sum(),
         "customers": (now > 0).sum(),
+        "members": part["customer"].to_numpy()[now > 0],
         "customers_before": (before > 0).sum(),
     }
     if level is None or not now.sum() or not before.sum():
@@ -87,7 +104,8 @@ def satisfaction(log: CustomerLog, until: pd.Timestamp, *, level: float) -> pd.D
     -------
     DataFrame, index touchpoint
         ``metric`` (the one with most answers in the last year), ``n_answers``,
-        ``customers_answering``, ``satisfaction`` with ``_low`` and ``_high``, ``low_share``,
+        ``customers_answering``, ``members_answering`` (customers by number), ``satisfaction`` with
+        ``_low`` and ``_high``, ``low_share``, ``few_low`` (1 to 10 customers are low, or are not),
         ``satisfaction_trend`` (points per year) with ``_low`` and ``_high``, ``other_metrics``.
     """
     rows = known_records(log, "feedback", until)
@@ -97,6 +115,7 @@ def satisfaction(log: CustomerLog, until: pd.Timestamp, *, level: float) -> pd.D
         .to_pyarrow()
         .to_pandas()
     )
+    frame["customer"] = pd.factorize(frame["customer_id"])[0]
     frame["years"] = (frame["occurred_at"] - until) / pd.Timedelta(days=365.25)
     recent = frame["occurred_at"] >= until - timedelta(days=YEAR)
     table = {}
@@ -115,14 +134,23 @@ def satisfaction(log: CustomerLog, until: pd.Timestamp, *, level: float) -> pd.D
 
 def _satisfaction(part: pd.DataFrame, metric: str, level: float) -> dict[str, Any]:
     score = part["score"].to_numpy(float)
-    customers = pd.factorize(part["customer_id"])[0]
-    row: dict[str, Any] = {"n_answers": len(part), "customers_answering": customers.max() + 1}
-    if customers.max() < 1:
+    customers = part["customer"].to_numpy()
+    members = np.unique(customers)
+    row: dict[str, Any] = {
+        "n_answers": len(part),
+        "customers_answering": len(members),
+        "members_answering": members,
+    }
+    if len(members) < 2:
         return row
     fit = least_squares(np.ones((len(score), 1)), score, customers, level=level)
     row |= _named("satisfaction", fit.estimate[0], fit.low[0], fit.high[0])
     if metric in SCALES:
-        row["low_share"] = float((score <= SCALES[metric][1]).mean())
+        low = score <= SCALES[metric][1]
+        row["low_share"] = float(low.mean())
+        # shares times answers give counts: of few who are unhappy, or of few who are not
+        sides = [len(np.unique(customers[side])) for side in (low, ~low)]
+        row["few_low"] = any(0 < side < MIN_RESPONDENTS for side in sides)
     return row
 
 
@@ -147,7 +175,7 @@ def season(log: CustomerLog, until: pd.Timestamp) -> pd.DataFrame:
     -------
     DataFrame, index touchpoint
         ``season_month`` (1 to 12, where the wave is highest), ``season_swing`` (percent above the
-        average there), ``season_p_value``. Empty without 24 whole months.
+        average there), ``season_p_value``. Empty without 24 whole months of recorded interactions.
 
     Notes
     -----
@@ -155,10 +183,12 @@ def season(log: CustomerLog, until: pd.Timestamp) -> pd.DataFrame:
     over months; F-test of c = d = 0. Months count as independent: a volume that drifts in other
     ways than a line can look like a season.
     """
-    first = log.span[0]
+    first, last = recorded(log)
+    if pd.isna(first):
+        return pd.DataFrame(columns=["season_month", "season_swing", "season_p_value"])
     opens = first.normalize().replace(day=1)
     opens += pd.DateOffset(months=int(first > opens + timedelta(days=1)))
-    months = pd.date_range(opens, until, freq="MS")
+    months = pd.date_range(opens, min(until, last + timedelta(days=1)), freq="MS")
     if len(months) <= MONTHS_FOR_SEASON:
         return pd.DataFrame(columns=["season_month", "season_swing", "season_p_value"])
     rows = known_records(log, "interactions", until)

@@ -65,6 +65,7 @@ def influence(
     *,
     exposure_days: int,
     level: float,
+    adjust_for: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Compare churn and spend after dates by what happened at touchpoints before them.
 
@@ -77,6 +78,8 @@ def influence(
     exposure_days : int
         Contact and scores count in so many days before the date.
     level : float in (0, 1)
+    adjust_for : sequence of str
+        Columns of the customers that were the same before each date as they are now.
 
     Returns
     -------
@@ -100,7 +103,7 @@ def influence(
         )
     found = exposures(log, index, exposure_days)
     customers = customer_groups(left, n_rows=len(index))
-    before = covariates(log, index, exposure_days)
+    before = covariates(log, index, exposure_days, adjust_for)
     answering = np.column_stack([before, found.answered, found.contact])
     comparisons = (
         Comparison("contact", found.contact, found.contact * 0 + 1, before, customers),

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxpredict.data.checks import check_level
 from cxpredict.data.log import CustomerLog
 from cxpredict.data.suppression import MIN_RESPONDENTS, hidden_groups
-from cxpredict.drivers.survey.answers import check_level
 from cxpredict.drivers.survey.touchpoint_history import (
     FEWEST_FOR_TREND,
     MONTHS_FOR_SEASON,
@@ -66,6 +66,7 @@ def touchpoint_table(
     churn: ChurnProblem | None = None,
     as_of: Date | Sequence[Date] | None = None,
     exposure_days: int = 90,
+    adjust_for: Sequence[str] = (),
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Audit the touchpoints of the journey: volume, satisfaction, influence, trend, season.
@@ -87,6 +88,10 @@ def touchpoint_table(
         gap and horizon of records after it. Required with `churn`.
     exposure_days : int, 1 or more
         How many days before each date count.
+    adjust_for : sequence of str
+        Columns of the customers, such as ``segment``, that the influence is adjusted for besides.
+        Name only what was the same before each date as it is now: the log holds the customers of
+        today, and a segment that is overwritten when somebody leaves hides every influence.
     level : float in (0, 1)
         Level of the intervals.
 
@@ -126,22 +131,25 @@ def touchpoint_table(
     -----
     Influence is **associational**: the difference between customers who did and did not have the
     contact (or the low score), from one linear regression per outcome on the contacts of all
-    touchpoints and on tenure, segment, spend before and date (for low scores also on who answered
-    where), with standard errors clustered by customer. It is a difference of probabilities, or of
-    money, averaged over customers; it is not what removing the touchpoint would do: contacts have
-    causes of their own, such as a failure, that the covariates may not hold. Contact is a record
-    in `exposure_days` where the median customer has none, else more records than the median.
-    Spend is what customers pay in ``(as_of + gap, as_of + gap + horizon]``, refunds deducted; who
-    left counts with what they paid.
+    touchpoints and on tenure, spend before, date and `adjust_for` (for low scores also on who
+    answered where), with standard errors clustered by customer. It is a difference of
+    probabilities, or of money, averaged over customers; it is not what removing the touchpoint
+    would do: contacts have causes of their own, such as a failure, that the covariates may not
+    hold. Contact is a record in `exposure_days` where the median customer has none, else more
+    records than the median. Spend is what customers pay in
+    ``(as_of + gap, as_of + gap + horizon]``, refunds deducted; who left counts with what they paid.
 
     A comparison needs 50 customers on either side, and 10 leavers to be expected there, else it is
-    missing with a reason. Trends need a year and 30 answers; change of volume two years; season 24
-    whole months. With two years or more, the trend of satisfaction is freed of a yearly wave.
+    missing with a reason. Trends need a year and 30 answers; change of volume two years, season 24
+    whole months, in all of which interactions were recorded: from the first of them, at whatever
+    touchpoint, to the last, or to the day the log is observed until. With two years or more, the
+    trend of satisfaction is freed of a yearly wave.
 
     Touchpoints of fewer than 11 customers are suppressed, and with them the next smallest until
-    two or more are hidden that hold 11 customers together; likewise satisfaction of fewer than 11
-    customers who answered and the numbers of fewer than 11 with contact or low scores. Records
-    without a touchpoint are in no row.
+    two or more are hidden that hold 11 different customers together; likewise satisfaction of
+    fewer than 11 customers who answered, the share of low scores where 1 to 10 customers gave one
+    or gave none, and the numbers of fewer than 11 with contact or low scores. Records without a
+    touchpoint are in no row.
 
     Examples
     --------
@@ -156,7 +164,7 @@ def touchpoint_table(
            stage touchpoint  records
     0  retention    support       30
     """
-    check_level(level, 0)
+    check_level(level)
     _check_stages(stages)
     if (churn is None) != (as_of is None):
         raise ConfigError("churn and as_of: give both for the influence, or neither.")
@@ -170,7 +178,11 @@ def touchpoint_table(
         season(log, end),
     ]
     if churn is not None and as_of is not None:
-        parts.append(influence(log, churn, as_of, exposure_days=exposure_days, level=level))
+        parts.append(
+            influence(
+                log, churn, as_of, exposure_days=exposure_days, level=level, adjust_for=adjust_for
+            )
+        )
     names = sorted({*found, *map(str, stages)}, key=lambda name: _place(name, stages))
     table = pd.concat([part.reindex(names) for part in parts], axis=1)
     table = table.reindex(columns=list(dict.fromkeys([*table.columns, *_EVERY])))
@@ -186,10 +198,16 @@ def touchpoint_table(
 
 
 _SHOWN = [*_VOLUME, *_SATISFACTION, *_SEASON, *_INFLUENCE, "evidence", "reason"]
-_EVERY = [*_SHOWN, "customers_before", "customers_answering", "other_metrics"]
+_HIDDEN = ["members", "customers_answering", "members_answering", "few_low", "other_metrics"]
+_EVERY = [*_SHOWN, "customers_before", *_HIDDEN]
 
 
 def _check_stages(stages: Mapping[str, str]) -> None:
+    if not isinstance(stages, Mapping):
+        raise ConfigError(
+            "stages: expected a mapping of touchpoint to stage, such as {'support': 'retention'}; "
+            f"found {type(stages).__name__}."
+        )
     unknown = sorted({str(stage) for stage in stages.values() if stage not in STAGES})
     if unknown:
         raise ConfigError(
@@ -222,7 +240,7 @@ def _reasons(row: pd.Series, with_churn: bool) -> list[str]:
     if not row["records"]:
         reasons.append("volume: no interactions in the last year")
     elif pd.isna(row["volume_change"]):
-        reasons.append("change: needs records in both of the last two years")
+        reasons.append("change: needs interactions recorded all the last two years")
     if pd.isna(row["n_answers"]):
         reasons.append("satisfaction: no answers in the last year")
     elif pd.isna(row["satisfaction_trend"]):
@@ -242,14 +260,15 @@ def _reasons(row: pd.Series, with_churn: bool) -> list[str]:
 
 def _suppress(table: pd.DataFrame) -> None:
     """Blank what belongs to few customers, and as much more as keeps it from being derived."""
-    few = _hidden(table["customers"].to_numpy(float))
-    unheard = _hidden(table["customers_answering"].fillna(0).to_numpy(float))
+    few = _hidden(table["customers"], table["members"])
+    unheard = _hidden(table["customers_answering"], table["members_answering"])
     before = table["customers_before"].to_numpy(float)
     newly = few | ((before > 0) & (before < MIN_RESPONDENTS))
     for hidden, columns, what in (
-        (few, [*_VOLUME, *_SEASON], "volume"),
+        (few, [*_VOLUME, *_SEASON, "n_contact"], "volume"),
         (newly, _CHANGE, "change"),
-        (unheard, _SATISFACTION, "satisfaction"),
+        (unheard, [*_SATISFACTION, "n_unhappy"], "satisfaction"),
+        (table["few_low"].eq(True).to_numpy(), ["low_share"], "share of low scores"),
     ):
         table.loc[hidden, columns] = np.nan
         for place in np.flatnonzero(hidden):
@@ -258,10 +277,10 @@ def _suppress(table: pd.DataFrame) -> None:
             )
 
 
-def _hidden(customers: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+def _hidden(customers: pd.Series, members: pd.Series) -> npt.NDArray[np.bool_]:
     """Hide small groups; of nobody there is nothing to hide."""
-    hidden, somebody = np.zeros(len(customers), dtype=bool), customers > 0
-    hidden[somebody] = hidden_groups(customers[somebody])
+    hidden, somebody = np.zeros(len(customers), dtype=bool), (customers > 0).to_numpy()
+    hidden[somebody] = hidden_groups(customers[somebody], list(members[somebody]))
     return hidden
 
 

@@ -28,17 +28,15 @@ def measure_experience(config: Config, log: CustomerLog) -> Experience:
         Parts that are not asked for, or that the data cannot tell, are None with a note.
     """
     touchpoints, notes = audit_touchpoints(config, log)
-    if config.nps is None:
-        none = "No NPS survey is configured: no NPS and no ROX."
-        return Experience(touchpoints=touchpoints, notes=(*notes, none))
-    found = measure_nps(config, config.nps, log)
-    if found.nps is None:
-        return replace(found, touchpoints=touchpoints, notes=(*notes, *found.notes))
-    rox, economics, more = measure_rox(config, log)
+    found = Experience(notes=("No NPS survey is configured: no NPS.",))
+    if config.nps is not None:
+        found = measure_nps(config, config.nps, log)
+    rox, economics, rox_notes = measure_rox(config, log)
     return replace(
         found,
         rox=rox,
+        rox_notes=rox_notes,
         economics=economics,
         touchpoints=touchpoints,
-        notes=(*notes, *found.notes, *more),
+        notes=(*notes, *found.notes),
     )

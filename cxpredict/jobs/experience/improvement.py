@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from cxpredict.config import Config, RoxSettings, ValueSettings
+from cxpredict.config import Config
+from cxpredict.config.value import RoxSettings, ValueSettings
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError
 from cxpredict.features.problem import ChurnProblem
@@ -43,7 +44,7 @@ def measure_rox(
         rox = return_on_experience(
             **source,
             improvement=improvement,
-            customers=len(problem.to_score(log, log.span[1])),
+            customers=len(outcomes.in_period().to_score(log, log.span[1])),
             cost=settings.cost,
             horizon_periods=settings.horizon_periods,
             discount_rate=(1 + value.yearly_discount_rate) ** (settings.period_days / 365.25) - 1,

@@ -8,7 +8,8 @@ from typing import Any
 import ibis
 import pandas as pd
 
-from cxpredict.config import Config, NpsSettings
+from cxpredict.config import Config
+from cxpredict.config.value import NpsSettings
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError
 from cxpredict.features.aggregates import aggregates_of

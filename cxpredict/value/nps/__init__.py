@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxpredict.data.checks import check_seed, common_index, one_per_row
 from cxpredict.data.suppression import blank, hidden_groups
-from cxpredict.errors import DataError, EmptyDataError
-from cxpredict.value.checks import common_index
+from cxpredict.errors import EmptyDataError
 from cxpredict.value.nps.answers import Answers, codes, row_customers, row_weights, signs
 from cxpredict.value.nps.difference import nps_difference
 from cxpredict.value.nps.intervals import Method, check_method, interval
@@ -93,7 +93,7 @@ def nps(
 
     Groups of fewer than 11 customers are suppressed. Because the total is one call away, the next
     smallest groups are suppressed too until the hidden groups are at least two and hold 11
-    customers together, so that no small group follows by subtraction. This protects one
+    different customers together, so that no small group follows by subtraction. This protects one
     grouping; it does not protect against comparing tables of several groupings.
 
     References
@@ -110,6 +110,7 @@ def nps(
     all      30.0  14.1  44.2  100
     """
     check_method(level, method)
+    check_seed(random_state)
     values = nps_scores(scores, scale=scale)
     w = row_weights(weights, scores, len(values))
     ids = row_customers(customers, scores, len(values))
@@ -117,23 +118,23 @@ def nps(
     answered = values.notna().to_numpy()
     if not answered.any():
         raise EmptyDataError(f"scores: none of {len(values)} rows has a score.")
-    answers, rng = (
-        Answers(signs(values), w, codes(ids, len(w))),
-        np.random.default_rng(random_state),
-    )
-    parts = {label: answers.part(positions) for label, positions in positions_of(groups, answered)}
+    answers = Answers(signs(values), w, codes(ids, len(w)))
+    rng, members = np.random.default_rng(random_state), []
+    parts = {}
+    for label, positions in positions_of(groups, answered):
+        parts[label] = answers.part(positions)
+        members.append(answers.customer[positions])
     rows = [_row(part, level, method, rng) for part in parts.values()]
     table = pd.DataFrame(rows).astype({"n": "Int64", "customers": "Int64"})
     table.index = pd.Index(list(parts), name=None if by is None else groups.name)
-    table["suppressed"] = hidden_groups(table["customers"])
+    table["suppressed"] = hidden_groups(table["customers"], members)
     return blank(table if ids is not None else table.drop(columns="customers"))
 
 
 def row_groups(by: Any, scores: Any, values: pd.Series) -> pd.Series:
     """Return one group label per row, or refuse."""
     common_index(by=by, scores=scores)
-    if np.ndim(by) != 1 or len(by) != len(values):
-        raise DataError(f"by: expected one label for each of {len(values)} scores.")
+    one_per_row("by", by, len(values), "scores")
     return by if isinstance(by, pd.Series) else pd.Series(by, index=values.index)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxpredict.data.checks import Floats, common_index, in_range, one_per_row
 from cxpredict.errors import DataError
-from cxpredict.value.checks import Floats, common_index, in_range
 
 Codes = npt.NDArray[np.intp]
 CUSTOMER = "customer_id"
@@ -88,16 +88,18 @@ def signs(scores: Any) -> Floats:
 
 
 def row_weights(weights: Any, scores: Any, n: int) -> Floats:
-    """Return one positive weight per row, or refuse."""
+    """Return one positive weight per row, the largest 1, or refuse."""
     if weights is None:
         return np.ones(n)
     common_index(weights=weights, scores=scores)
-    if len(weights) != n:
-        raise DataError(f"weights: expected {n} (one per score), got {len(weights)}.")
+    one_per_row("weights", weights, n, "scores")
     w = in_range("weights", weights, 0.0)
+    if not n:
+        return w
     if (w == 0).any():
         raise DataError(f"weights: {int((w == 0).sum())} are 0. Leave these rows out.")
-    return w
+    scaled: Floats = w / w.max()  # squares of 1e160 would be infinite
+    return scaled
 
 
 def row_customers(customers: Any, scores: Any, n: int, name: str = "customers") -> Any:
@@ -109,15 +111,14 @@ def row_customers(customers: Any, scores: Any, n: int, name: str = "customers") 
         customers = index.get_level_values(CUSTOMER)
     else:
         common_index(**{name: customers, "scores": scores})
-    if np.ndim(customers) != 1 or len(customers) != n:
-        raise DataError(f"{name}: expected one customer for each of {n} scores.")
+    one_per_row(name, customers, n, "scores")
     ids = pd.Series(customers).reset_index(drop=True)
     if ids.isna().any():
         raise DataError(
             f"{name}: {int(ids.isna().sum())} of {n} rows have no customer. Leave these rows out, "
             "or give each of them an id of its own."
         )
-    return ids.astype("str")
+    return ids.astype("object")
 
 
 def codes(ids: Any, n: int) -> Codes:

@@ -1,11 +1,13 @@
 """Difference of two net promoter scores: interval and test."""
 
+from numbers import Number
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
+from cxpredict.data.checks import check_seed
 from cxpredict.data.suppression import MIN_RESPONDENTS, blank
 from cxpredict.errors import DataError, EmptyDataError
 from cxpredict.value.nps.answers import Answers, codes, row_customers, row_weights, signs
@@ -97,6 +99,7 @@ def nps_difference(
     0      40.0    0.004
     """
     check_method(level, method)
+    check_seed(random_state)
     one, two, paired = _both(a, b, (weights_a, weights_b), (customers_a, customers_b), scale)
     rng = np.random.default_rng(random_state)
     measure = {"jeffreys": _posterior, "bootstrap": _bootstrap}.get(method, _normal)
@@ -133,14 +136,20 @@ def _both(
         own = codes(ids[-1], len(w))
         parts.append(Answers(signs(values)[answered], w, own))
     one, two = parts
-    if all(who is None for who in ids):
+    known = [who for who in ids if who is not None]
+    if not known:
         return one, two, None
-    if any(who is None for who in ids):
+    if len(known) < 2:
         raise DataError(
             "customers: known for one group only. Give customers_a and customers_b, or give "
             "scores without customer_id in the index if nobody answered twice."
         )
-    shared = codes(pd.concat(ids, ignore_index=True), len(one.x) + len(two.x))
+    if len({all(isinstance(who, Number) for who in group) for group in known}) > 1:
+        raise DataError(
+            "customers: ids are numbers in one group and text in the other, so that nobody would "
+            "be in both. Convert both alike, for example with .astype(str)."
+        )
+    shared = codes(pd.concat(known, ignore_index=True), len(one.x) + len(two.x))
     return one, two, (shared[: len(one.x)], shared[len(one.x) :])
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from cxpredict.data.checks import check_seed, common_index
 from cxpredict.data.suppression import blank, hidden_groups
-from cxpredict.errors import DataError
-from cxpredict.value.checks import common_index
+from cxpredict.errors import DataError, ModelError
 from cxpredict.value.covariates import plain_matrix
 from cxpredict.value.nps import nps, positions_of, row_groups
 from cxpredict.value.nps.answers import Codes, codes, row_customers, row_weights, signs
@@ -73,11 +73,9 @@ class NpsOfEveryone:
         }
         columns = ["estimate", "low", "high", "se", "suppressed"]
         shown = {name: part[columns] for name, part in parts.items()}
-        return (
-            pd.concat(shown, names=["speaks of"])
-            .swaplevel()
-            .sort_index(level=0, sort_remaining=False)
-        )
+        table = pd.concat(shown, names=["speaks of"]).swaplevel()
+        place = self.everyone.index.get_indexer(table.index.get_level_values(0))
+        return table.iloc[np.argsort(place, kind="stable")]
 
 
 def nps_of_everyone(
@@ -135,8 +133,8 @@ def nps_of_everyone(
     DataError
         If X, scores, weights or groups are malformed; if rows repeat an index and no customers
         are given; if fewer than 100 customers answered, fewer than 30 stayed silent, or a kind of
-        answer was given fewer than 10 times; or if more than 10 % of everyone hardly ever answer
-        (propensity below 1 %), because then nothing stands for them.
+        answer came from fewer than 10 customers; or if more than 10 % of everyone hardly ever
+        answer (propensity below 1 %), because then nothing stands for them.
     ModelError
         If the outcome model cannot be fitted, or gives no probabilities.
 
@@ -189,6 +187,12 @@ def nps_of_everyone(
     True
     """
     check_method(level, "wald")
+    check_seed(random_state)
+    if not all(hasattr(outcome, name) for name in ("fit", "predict_proba") if outcome is not None):
+        raise ModelError(
+            f"outcome: expected a classifier with fit and predict_proba, got "
+            f"{type(outcome).__name__}."
+        )
     if rows not in ("everyone", "sample"):
         raise DataError(f"rows: expected 'everyone' or 'sample', got {rows!r}.")
     plain, values = plain_matrix(X), _scores_of_rows(X, scores, scale)
@@ -241,7 +245,10 @@ def _check_answers(kinds: Any, customer: Any, folds: int) -> None:
         "customers who answered": (len(np.unique(customer[kinds >= 0])), _MIN_ANSWERS),
         "rows without an answer": (int((kinds < 0).sum()), 30),
         **{
-            f"{name} among the answers": (int((kinds == kind).sum()), _MIN_KIND)
+            f"customers who are {name}": (
+                len(np.unique(customer[kinds == kind])),
+                _MIN_KIND,
+            )
             for kind, name in enumerate(reversed(_SHARES))
         },
     }
@@ -265,10 +272,10 @@ def _default_outcome(random_state: int | None) -> Any:
 
 def _table(case: Case, groups: pd.Series, level: float, rows: str, name: Any) -> pd.DataFrame:
     z, everywhere = stats.norm.ppf((1 + level) / 2), np.ones(len(groups), dtype=bool)
-    lines, heard = {}, []
+    lines, members = {}, []
     for label, positions in positions_of(groups, everywhere):
         part = case.part(positions)
-        heard.append(len(np.unique(part.customer[part.answered])))
+        members.append(np.unique(part.customer[part.answered]))
         shares, se = part.estimate(), part.se(rows=rows)
         estimate = float(np.clip(shares @ SIGNS, -1, 1))
         lines[label] = {
@@ -282,5 +289,5 @@ def _table(case: Case, groups: pd.Series, level: float, rows: str, name: Any) ->
         }
     table = pd.DataFrame(list(lines.values())).astype({"n": "Int64", "answered": "Int64"})
     table.index = pd.Index(list(lines), name=name)
-    table["suppressed"] = hidden_groups(heard)
+    table["suppressed"] = hidden_groups([len(who) for who in members], members)
     return blank(table)

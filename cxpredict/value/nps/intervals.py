@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy import stats
 
+from cxpredict.data.checks import check_level
 from cxpredict.errors import DataError
 from cxpredict.value.checks import Floats
 from cxpredict.value.nps.answers import Answers
@@ -46,8 +47,7 @@ def check_method(level: float, method: str) -> None:
     """Refuse what is no level or no method."""
     if method not in METHODS:
         raise DataError(f"method: expected one of {', '.join(METHODS)}; got {method!r}.")
-    if not 0 < level < 1:
-        raise DataError(f"level: expected a number between 0 and 1 such as 0.95, got {level!r}.")
+    check_level(level)
 
 
 def centre_and_se(answers: Answers, method: str) -> tuple[float, float]:

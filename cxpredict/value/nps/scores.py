@@ -1,5 +1,6 @@
 """Answers to "how likely are you to recommend us?": the 0–10 scale and its three groups."""
 
+from collections.abc import Iterable
 from numbers import Real
 from typing import Any
 
@@ -83,10 +84,7 @@ def nps_scores(scores: Any, *, scale: Scale = None) -> pd.Series:
             f"scale: an NPS is of scores (0, 10), got the scale {scale!r}. Do not stretch another "
             "scale to 0–10; report its mean or its share of satisfied customers instead."
         )
-    if isinstance(scores, pd.Series):
-        values = scores
-    else:
-        values = pd.Series(list(scores) if not hasattr(scores, "__array__") else np.asarray(scores))
+    values = scores if isinstance(scores, pd.Series) else pd.Series(_as_column(scores))
     if values.dtype == object or not pd.api.types.is_numeric_dtype(values.dtype):
         strange = [v for v in values.dropna() if not isinstance(v, Real) or isinstance(v, bool)]
         if strange:
@@ -110,6 +108,20 @@ def nps_scores(scores: Any, *, scale: Scale = None) -> pd.Series:
     if scale is None:
         _doubt(values.dropna())
     return values
+
+
+def _as_column(scores: Any) -> Any:
+    if hasattr(scores, "__array__"):
+        column = np.asarray(scores)
+        if column.ndim == 1:
+            return column
+        raise DataError(
+            f"scores: expected one score per row, got shape {column.shape}. Of a table give one "
+            "column."
+        )
+    if isinstance(scores, str | bytes) or not isinstance(scores, Iterable):
+        raise DataError(f"scores: expected one score per row, got one {type(scores).__name__}.")
+    return list(scores)
 
 
 def _doubt(answers: pd.Series) -> None:

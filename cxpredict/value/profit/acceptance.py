@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from scipy import stats
 
+from cxpredict.data.checks import check_level
 from cxpredict.errors import DataError
 from cxpredict.value.checks import Floats, in_range
 
@@ -130,6 +131,7 @@ class Beta:
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Return the ends between which acceptance lies with probability `level`."""
+        check_level(level)
         low, high = self.quantile([(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)
 

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxpredict.data.checks import check_level, check_seed
 from cxpredict.errors import DataError
 from cxpredict.models.resampling import Ints, bootstrap_counts, customer_groups, grouped_folds
 from cxpredict.value.checks import Floats
 from cxpredict.value.profit.acceptance import Beta, one_acceptance
 from cxpredict.value.profit.ranking import Lines, Ranking
-from cxpredict.value.profit.terms import check_draws, check_level, tails
+from cxpredict.value.profit.terms import check_draws, tails
 
 _POINTS = 200
 _FOLDS = 5
@@ -123,6 +124,7 @@ def profit_curve(
     gamma = one_acceptance(acceptance)
     check_level(level)
     check_draws(n_bootstrap)
+    check_seed(random_state)
     ranking = Ranking.read(y, p, value, incentive, contact_cost, stayer_acceptance)
     lines = ranking.lines()
     customers = customer_groups(y, p, n_rows=len(ranking.place))

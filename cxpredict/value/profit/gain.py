@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxpredict.data.checks import check_level
 from cxpredict.errors import DataError
 from cxpredict.value.checks import Floats, labelled
 from cxpredict.value.profit.acceptance import Beta
-from cxpredict.value.profit.terms import check_level, read_terms
+from cxpredict.value.profit.terms import read_terms
 
 
 def expected_gain(
@@ -221,7 +222,8 @@ def break_even_interval(
     Notes
     -----
     The break-even probability falls in γ, so that its quantiles are those of γ turned round,
-    exactly. No risk pays if γ(CLV − d) < f. Money counts as known.
+    exactly. No risk pays if γ(CLV − d) < f, and none at
+    all if the incentive is more than the customer is worth. Money counts as known.
 
     Examples
     --------
@@ -244,7 +246,9 @@ def break_even_interval(
     )
     few, many = np.array(acceptance.interval(check_level(level)))
     worth = v > d
-    least = np.where(worth, f / np.where(worth, v - d, 1.0), np.where(f > 0, np.inf, 0.0))
+    least = np.where(
+        worth, f / np.where(worth, v - d, 1.0), np.where((f > 0) | (v < d), np.inf, 0.0)
+    )
     columns = {
         "break_even_probability": _break_even(v, d, f, np.array(acceptance.mean), psi),
         "low": _break_even(v, d, f, many, psi),

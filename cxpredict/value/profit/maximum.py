@@ -171,4 +171,5 @@ def expected_maximum_profit(
     hull, cuts = lines.envelope()
     mass, mean_mass = acceptance.masses(cuts)
     profit = lines.slope[hull] * mean_mass + lines.intercept[hull] * mass
-    return MaximumProfit(float(profit.sum()), float((lines.share[hull] * mass).sum()), None)
+    fraction = min(float((lines.share[hull] * mass).sum()), 1.0)
+    return MaximumProfit(float(profit.sum()), fraction, None)

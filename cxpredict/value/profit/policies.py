@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxpredict.data.checks import check_level, check_seed
 from cxpredict.errors import DataError
 from cxpredict.models.resampling import bootstrap_counts, customer_groups
 from cxpredict.value.checks import Floats, in_range
 from cxpredict.value.profit.costs import CostMatrix, decision_cost
-from cxpredict.value.profit.terms import check_draws, check_level, tails
+from cxpredict.value.profit.terms import check_draws, tails
 
 
 def savings(y: Any, contacted: Any, costs: CostMatrix) -> float:
@@ -81,7 +82,9 @@ def compare_policies(
     -------
     DataFrame
         One row per policy, the first ``nobody`` and ``everybody``: ``contacted``, number of
-        customers; ``total_cost``; ``savings``, ``savings_low``, ``savings_high`` as in `savings`.
+        customers; ``total_cost``; ``saved``, ``saved_low``, ``saved_high``, money saved in all
+        against the better of these two; ``savings``, ``savings_low``, ``savings_high`` as in
+        `savings`.
 
     Raises
     ------
@@ -92,6 +95,8 @@ def compare_policies(
     -----
     Percentiles over samples of customers (index level ``customer_id`` of y, else rows). In each
     sample the better constant policy is the better one of that sample. The costs count as known.
+    Where leavers are so rare that some sample has none, contacting nobody costs nothing there: the
+    interval of the share is then missing; that of the money saved is not.
 
     Examples
     --------
@@ -112,6 +117,7 @@ def compare_policies(
         raise DataError("policies: nobody and everybody are added; name yours differently.")
     check_draws(n_bootstrap)
     check_level(level)
+    check_seed(random_state)
     n = len(left)
     decisions: dict[str, Any] = {"nobody": np.zeros(n), "everybody": np.ones(n), **policies}
     cost = np.array([decision_cost(y, decision, costs) for decision in decisions.values()])
@@ -121,16 +127,25 @@ def compare_policies(
     saved = _savings(drawn, drawn[:, :1], drawn[:, 1:2])
     total = cost.sum(axis=1)
     low, high = np.quantile(saved, tails(level), axis=0)
+    money = _against_constant(drawn, drawn[:, :1], drawn[:, 1:2])
+    least, most = np.quantile(money, tails(level), axis=0)
     return pd.DataFrame(
         {
             "policy": list(decisions),
             "contacted": [float(np.sum(np.asarray(d, dtype=float))) for d in decisions.values()],
             "total_cost": total,
+            "saved": _against_constant(total, total[0], total[1]),
+            "saved_low": least,
+            "saved_high": most,
             "savings": _savings(total, total[0], total[1]),
             "savings_low": low,
             "savings_high": high,
         }
     )
+
+
+def _against_constant(own: Floats, nobody: Floats, everybody: Floats) -> Floats:
+    return np.asarray(np.minimum(nobody, everybody) - own)
 
 
 def _savings(own: Floats, nobody: Floats, everybody: Floats) -> Floats:

@@ -104,9 +104,8 @@ class Ranking:
         """Cumulate from the highest score down; `mass` counts each customer so many times."""
         weight = np.ones(len(self.place)) if mass is None else mass
         weight = weight / weight.sum()
-        return Lines(
-            *(
-                cumulate(self.place, weight * amount, len(self.thresholds) - 1)
-                for amount in (np.ones(len(self.place)), self.slope, self.intercept)
-            )
+        share, slope, intercept = (
+            cumulate(self.place, weight * amount, len(self.thresholds) - 1)
+            for amount in (np.ones(len(self.place)), self.slope, self.intercept)
         )
+        return Lines(share / share[-1], slope, intercept)  # the last is everybody: 1, not nearly

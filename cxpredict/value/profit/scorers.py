@@ -171,7 +171,13 @@ def _of_rows(name: str, given: Any, X: Any) -> Any:
     if not given.index.is_unique:
         raise DataError(f"{name}: expected one amount per customer; the index has duplicates.")
     rows = X.index
-    if rows.nlevels > given.index.nlevels and given.index.names == ["customer_id"]:
+    wanted = given.index.names == ["customer_id"]
+    if rows.nlevels > given.index.nlevels and wanted and "customer_id" not in rows.names:
+        raise DataError(
+            f"{name}: has an index customer_id, but no level of the index of X is called so. Name "
+            "the level of the customer, or give amounts with the whole index of X."
+        )
+    if rows.nlevels > given.index.nlevels and wanted:
         rows = rows.get_level_values("customer_id")
     place = given.index.get_indexer(rows)
     if (place < 0).any():

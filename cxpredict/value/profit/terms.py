@@ -22,7 +22,10 @@ _LIMITS = {
 
 def read_terms(**named: Any) -> tuple[Any, list[Floats]]:
     """Check inputs; return their common index and their numbers, a distribution as its mean."""
-    plain = {name: mean_acceptance(given) for name, given in named.items()}
+    plain = {
+        name: mean_acceptance(given) if name == "acceptance" else given
+        for name, given in named.items()
+    }
     arrays = [
         in_range(name, given, *_LIMITS.get(name, (-np.inf, np.inf)))
         for name, given in plain.items()
@@ -31,13 +34,6 @@ def read_terms(**named: Any) -> tuple[Any, list[Floats]]:
     if len(sizes) > 1 or any(array.ndim > 1 for array in arrays):
         raise DataError(f"{', '.join(named)}: expected one number or one per customer of each.")
     return common_index(**plain), arrays
-
-
-def check_level(level: float) -> float:
-    """Refuse what is no confidence level."""
-    if not isinstance(level, float) or not 0 < level < 1:
-        raise DataError(f"level: expected a number between 0 and 1 such as 0.95, got {level!r}.")
-    return level
 
 
 def check_draws(n_bootstrap: int) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from cxpredict.data.checks import check_level
 from cxpredict.errors import DataError
 from cxpredict.value.checks import Floats, common_index, in_range
 from cxpredict.value.profit.acceptance import Beta, one_acceptance
-from cxpredict.value.profit.terms import check_level, read_terms, tails
+from cxpredict.value.profit.terms import read_terms, tails
 
 _DRAWS = 4096
 _CELLS_PER_BLOCK = 200_000

@@ -1,4 +1,4 @@
-"""Check single settings: one number, one whole number, one seed."""
+"""Check single settings: one number, one whole number."""
 
 from numbers import Integral, Real
 from typing import Any
@@ -37,11 +37,6 @@ def whole_number(name: str, value: Any, low: int, high: int) -> int:
             f"{name}: expected a whole number from {low:,} to {high:,}, got {_shown(value)}."
         )
     return int(value)
-
-
-def seed(random_state: Any) -> int:
-    """Return the seed of folds and simulation, or refuse what is none."""
-    return whole_number("random_state", random_state, 0, 2**32 - 1)
 
 
 def _shown(value: Any) -> str:

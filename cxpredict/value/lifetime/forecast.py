@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cxpredict.errors import DataError
+from cxpredict.data.checks import check_level
 from cxpredict.value.lifetime.target import Floats
-from cxpredict.value.settings import number
 
 _BINS = 20
 _DRAWS = 4000
@@ -193,6 +192,5 @@ def _jackknife(members: Floats) -> Floats:
 
 
 def _normal(level: float) -> float:
-    if not 0 < number("level", level) < 1:
-        raise DataError(f"level: expected a number between 0 and 1, got {level!r}.")
+    level = check_level(level)
     return float(stats.norm.ppf((1 + level) / 2))

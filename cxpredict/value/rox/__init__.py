@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxpredict.data.checks import check_level, check_seed
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError
 from cxpredict.value.rox.answers import log_economics
@@ -25,7 +26,7 @@ from cxpredict.value.rox.segments import (
     read_segments,
 )
 from cxpredict.value.rox.timing import Payment, Timing, timing_of
-from cxpredict.value.settings import above_zero, number, seed
+from cxpredict.value.settings import above_zero
 
 _TIME = ("horizon_periods", "period_months", "discount_rate", "payment")
 DAYS_PER_MONTH = 30.4375
@@ -167,9 +168,8 @@ def return_on_experience(
         )
     if outcomes is not None and not isinstance(outcomes, Outcomes):
         raise DataError(f"outcomes: expected Outcomes, got {type(outcomes).__name__}.")
-    if not 0 < number("level", level) < 1:
-        raise DataError(f"level: expected a number between 0 and 1 such as 0.95, got {level!r}.")
-    options: dict[str, Any] = {"level": level, "random_state": seed(random_state)}
+    check_seed(random_state)
+    options: dict[str, Any] = {"level": check_level(level), "random_state": random_state}
     if isinstance(source, pd.DataFrame):
         return _of_table(source, shift, customers, cost, evidence, time, covariance, options)
     if evidence is not None or covariance is not None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from cxpredict.data.checks import check_seed
 from cxpredict.errors import DataError
 from cxpredict.value.checks import Floats, in_range
 from cxpredict.value.covariates import plain_matrix, smooth_matrix
@@ -18,7 +19,6 @@ from cxpredict.value.rox.adjust import (
     covariance_of,
     plain_means,
 )
-from cxpredict.value.settings import seed
 
 GROUPS = ("promoter", "passive", "detractor")
 QUANTITIES = ("retention", "margin", "cost_to_serve", "referral_value")
@@ -164,7 +164,7 @@ def group_economics(
         raise DataError(f"payment: expected 'end' or 'through', got {payment!r}.")
     extra = {"cost_to_serve": cost_to_serve, "referral_value": referral_value}
     named = {"margin": margin} | {name: each for name, each in extra.items() if each is not None}
-    seed(random_state)
+    check_seed(random_state)
     used = [group, retained, *named.values(), *([] if customer is None else [customer])]
     _check_columns(frame, used)
     _check_covariates(frame, covariates, used)

@@ -6,12 +6,12 @@ import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 
+from cxpredict.data.checks import check_seed
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError
 from cxpredict.value.rox.effects import ARMS, EffectEconomics, effect_of, effect_of_test
 from cxpredict.value.rox.improvements import AnswerWithin, RaiseScore, TestedEffect
 from cxpredict.value.rox.outcomes import Outcomes
-from cxpredict.value.settings import seed
 
 
 def measure_effect(
@@ -79,7 +79,7 @@ def measure_effect(
         )
     if not isinstance(outcomes, Outcomes):
         raise DataError(f"outcomes: expected Outcomes, got {type(outcomes).__name__}.")
-    seed(random_state)
+    check_seed(random_state)
     outcomes.check(log)
     start = outcomes.last_start(log)
     active = outcomes.in_period().to_score(log, start)

@@ -134,7 +134,6 @@ def refusals(seed):
     X = frame[names].reset_index(drop=True)
     outcome = _named(frame[["retained", *COLUMNS.values()]], np.arange(900))
     told = X.assign(told=np.round(X["usage"]))
-    kept = _groups(silent, names)
     return {
         "too few detractors": _refused(lambda: _groups(few, names), "30 detractors"),
         "no detractor left": _refused(lambda: _groups(loyal, names), "who left"),
@@ -144,9 +143,17 @@ def refusals(seed):
         "decided before": _refused(
             lambda: _effect(outcome, told, told["told"].to_numpy(), None), "almost alone"
         ),
-        "no referrals, the rest kept": list(kept.refused) == ["referral_value"]
-        and "cost_to_serve" in kept.adjusted,
+        "no referrals, the rest kept": _keeps_the_rest(silent, names),
     }
+
+
+def _keeps_the_rest(silent, names):
+    """Whether only referrals are refused; missing where this draw lacks overlap altogether."""
+    try:
+        kept = _groups(silent, names)
+    except DataError as error:
+        return np.nan if "hardly resemble" in str(error) else 0.0
+    return float(list(kept.refused) == ["referral_value"] and "cost_to_serve" in kept.adjusted)
 
 
 def bars(repetitions):

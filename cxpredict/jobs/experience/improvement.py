@@ -28,7 +28,7 @@ def measure_rox(
     if churn is None or churn.label is not None:
         return None, None, ("ROX needs a churn problem with dates: retention is unknown.",)
     problem, improvement = ChurnProblem(**churn.model_dump()), _improvement(settings)
-    outcomes = _outcomes(config, settings, value, problem)
+    outcomes = _outcomes(config, settings, value, problem, log)
     groups, notes = None, []
     try:
         groups = log_economics(log, outcomes, random_state=config.random_state)
@@ -44,7 +44,7 @@ def measure_rox(
         rox = return_on_experience(
             **source,
             improvement=improvement,
-            customers=len(outcomes.in_period().to_score(log, log.span[1])),
+            customers=len(outcomes.in_period().to_score(log, outcomes.ends(log))),
             cost=settings.cost,
             horizon_periods=settings.horizon_periods,
             discount_rate=(1 + value.yearly_discount_rate) ** (settings.period_days / 365.25) - 1,
@@ -66,7 +66,11 @@ def _improvement(settings: RoxSettings) -> Improvement:
 
 
 def _outcomes(
-    config: Config, settings: RoxSettings, value: ValueSettings, churn: ChurnProblem
+    config: Config,
+    settings: RoxSettings,
+    value: ValueSettings,
+    churn: ChurnProblem,
+    log: CustomerLog,
 ) -> Outcomes:
     referral = settings.referral
     return Outcomes(
@@ -80,5 +84,5 @@ def _outcomes(
         referral=None if referral is None else referral.kind,
         conversion=None if referral is None else referral.conversion,
         new_customer_value=None if referral is None else referral.new_customer_value,
-        exclude=tuple(config.features.exclude),
+        exclude=tuple(name for name in config.features.exclude if name in log.customers.columns),
     )

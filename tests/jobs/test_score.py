@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from cxpredict.config import load_config
 from cxpredict.data.log import CustomerLog
@@ -138,13 +139,11 @@ def test_27_a_date_long_after_the_records_is_refused(run, demo_config):
 
 
 def test_money_is_missing_where_none_is_configured(run, demo_config, tmp_path):
-    text = demo_config.read_text()
-    lines = text.splitlines()
-    start = lines.index("value:")
-    end = next(i for i, line in enumerate(lines) if line.startswith("nps:"))
-    rest = [line for line in lines[:start] + lines[end:] if not line.startswith("rox")]
+    content = yaml.safe_load(demo_config.read_text())
+    for section in ("value", "offer", "rox"):
+        del content[section]
     path = demo_config.with_name("no_money.yaml")
-    path.write_text("\n".join(rest))
+    path.write_text(yaml.safe_dump(content))
     assert load_config(path).value is None
     scores = score(path, model=CHAMPION, as_of="2026-01-01", out=tmp_path).scores
     assert scores[["value_at_risk", "expected_gain"]].isna().all().all()

@@ -102,7 +102,10 @@ def test_rox_says_what_it_knows(run):
     rox = run.experience.rox
     assert rox is not None
     assert rox.net == pytest.approx(rox.gross - 1)
-    assert set(rox.terms.evidence) == {"adjusted"}
+    evidence = rox.terms.set_index("term")["evidence"]
+    # what a recommendation wins, and what a new customer is worth, are stated
+    assert evidence.pop("word of mouth") == "assumed"
+    assert set(evidence) == {"adjusted"}
     assert {"unadjusted", "adjusted"} == set(run.experience.economics.adjustment)
 
 

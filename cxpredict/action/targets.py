@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxpredict.data.checks import check_level
+from cxpredict.data.checks import check_level, common_index, in_range
 from cxpredict.errors import DataError
-from cxpredict.value.checks import common_index, in_range
 from cxpredict.value.profit import Beta, break_even_probability, expected_gain, gain_interval
 from cxpredict.value.profit.acceptance import one_acceptance
 

@@ -141,7 +141,7 @@ def experience_pictures(run: TrainingRun) -> list[Picture]:
         found.append(
             Picture(
                 "waterfall",
-                plots.png(plots.waterfall(rox.waterfall(), currency=currency)),
+                plots.png(rox.plot(unit=wording.shorten(currency, 20))),
                 f"Waterfall from {wording.money(rox.baseline, currency)} without the improvement "
                 "over the terms of the benefit and the cost to a net value of "
                 f"{wording.money(rox.npv, currency)}; the numbers are in the table below.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import warnings
-from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from cxpredict.report.wording import shorten
 
 # Okabe and Ito's colours: told apart by colour-blind readers and in grey print
-BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
-GREY, PALE, INK = "#767676", "#B9C0CA", "#222222"
+BLUE, ORANGE = "#0072B2", "#D55E00"
+GREY, INK = "#767676", "#222222"
 DPI = 150
 
 
@@ -181,37 +180,6 @@ def balance(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def waterfall(steps: pd.DataFrame, *, currency: str) -> Figure:
-    """Draw how terms of the benefit and the cost change the value of the customers concerned."""
-    figure, axes = _single(1.8 + 1.25 * len(steps), 3.8)
-    colours = {"baseline": PALE, "benefit": GREEN, "loss": ORANGE, "cost": GREY, "net": BLUE}
-    place = np.arange(len(steps))
-    axes.bar(
-        place,
-        steps["amount"],
-        bottom=steps["start"],
-        width=0.58,
-        color=[colours[kind] for kind in steps["kind"]],
-    )
-    for x, row in zip(place, steps.itertuples(), strict=True):
-        if np.isfinite(row.low):
-            reach = np.maximum([[row.amount - row.low], [row.high - row.amount]], 0.0)
-            axes.errorbar(x, row.end, yerr=reach, color=INK, capsize=4, linewidth=1.1)
-        axes.annotate(
-            _whole(row.amount),
-            (x + 0.08, max(row.end, row.start)),
-            xytext=(4, 3),
-            textcoords="offset points",
-            fontsize=9,
-        )
-    axes.set_xticks(place, [_two_lines(name) for name in steps["step"]])
-    axes.axhline(0, color=INK, linewidth=0.8)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _whole(value)))
-    axes.set_ylabel(label(f"present value, {currency}", 40))
-    axes.margins(y=0.12)
-    return figure
-
-
 def tornado(table: pd.DataFrame, *, net: float) -> Figure:
     """Draw the net return with one input at a time at the ends of its interval."""
     rows = table.iloc[::-1]
@@ -227,10 +195,6 @@ def tornado(table: pd.DataFrame, *, net: float) -> Figure:
     axes.set_xlabel("net return (line: the estimate)")
     _percent(axes.xaxis)
     return figure
-
-
-def _two_lines(name: str) -> str:
-    return "\n".join(wrap(label(name, 40), 18))
 
 
 def _single(width: float, height: float) -> tuple[Figure, Any]:
@@ -257,10 +221,6 @@ def _percent(*scales: Any) -> None:
     for scale in scales:
         scale.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
         scale.set_major_formatter(FuncFormatter(lambda share, _: _share(share)))
-
-
-def _whole(amount: float) -> str:
-    return f"{amount:,.0f}".replace("-", "−")
 
 
 def _share(share: float) -> str:

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from cxpredict.data.checks import Floats
 from cxpredict.errors import DataError
 from cxpredict.models.columns.kinds import unfit_category
-from cxpredict.value.checks import Floats
 
 _MIN_LEVEL_ROWS = 20
 _MAX_LEVELS = 30

@@ -4,8 +4,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from cxpredict.data.checks import Floats, common_index, in_range
 from cxpredict.errors import DataError
-from cxpredict.value.checks import Floats, common_index, in_range, labelled
+from cxpredict.value.checks import labelled
 
 Payment = Literal["start", "end"]
 _RATE_HINT = "A rate is a fraction for each period: 0.1 means 10 %."

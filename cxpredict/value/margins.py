@@ -1,6 +1,7 @@
 """What a customer brought before a date: margin per period, point-in-time."""
 
 import ibis
+import ibis.expr.types as ir
 import pandas as pd
 
 from cxpredict.config.value import ValueSettings
@@ -55,20 +56,46 @@ def _from_column(log: CustomerLog, population: ibis.Table, settings: ValueSettin
 def _from_transactions(
     log: CustomerLog, population: ibis.Table, settings: ValueSettings
 ) -> ibis.Table:
-    money = records(log, "transactions")
+    money = with_margin(records(log, "transactions"), settings.margin_rate, "value.margin_rate")
     assert settings.lookback_days is not None
-    if settings.margin_rate is None and money.margin.isnull().any().execute():
-        raise DataError(
-            "value: some transactions carry no margin; map 'margin', or give value.margin_rate"
-        )
-    margin = money.margin
-    if settings.margin_rate is not None:
-        margin = margin.coalesce(money.amount * settings.margin_rate)
     window = ibis.interval(days=settings.lookback_days)
-    seen = seen_by(money.mutate(_margin=margin), population)
+    seen = seen_by(money, population)
     seen = seen.filter(seen.occurred_at >= seen.as_of - window)
-    # whole millionths: no order of rows changes a digit
-    whole = (seen._margin * 1_000_000).round().cast("int64")
-    per_period = settings.period_days / settings.lookback_days / 1_000_000
-    sums = seen.group_by("_row").agg(margin=whole.sum().cast("float64") * per_period)
+    per_period = settings.period_days / settings.lookback_days
+    sums = seen.group_by("_row").agg(margin=exact_sum(seen.margin) * per_period)
     return population.left_join(sums, "_row").select("_row", "margin")
+
+
+def with_margin(transactions: ir.Table, margin_rate: float | None, setting: str) -> ir.Table:
+    """Give transactions with the margin that is recorded, else amount × rate.
+
+    Parameters
+    ----------
+    transactions : Ibis table
+        With `amount` and `margin`.
+    margin_rate : float or None
+        Margin as a share of the amount, for transactions that carry none.
+    setting : str
+        What the caller's user calls the rate.
+
+    Raises
+    ------
+    DataError
+        Some have neither a margin nor a rate.
+    """
+    rows = transactions
+    if margin_rate is not None:
+        rows = rows.mutate(margin=rows.margin.coalesce(rows.amount * margin_rate))
+    counts = rows.agg(missing=rows.margin.isnull().sum(), every=rows.count())
+    missing, every = counts.to_pyarrow().to_pylist()[0].values()
+    if missing:
+        raise DataError(
+            f"margin: {missing:,} of {every:,} transactions carry no margin; map 'margin', or give "
+            f"{setting}, the share of the amount that is margin."
+        )
+    return rows
+
+
+def exact_sum(money: ir.NumericColumn) -> ir.FloatingScalar:
+    """Sum money in whole millionths, so that no order of rows changes a digit."""
+    return (money * 1_000_000).round().cast("int64").sum().cast("float64") / 1_000_000

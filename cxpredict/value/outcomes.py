@@ -17,7 +17,8 @@ from cxpredict.features.build import index_rows
 from cxpredict.features.events import to_utc
 from cxpredict.features.problem import labels
 from cxpredict.features.problem.population import Date
-from cxpredict.value.settings import above_zero, number, whole_number
+from cxpredict.value.checks import above_zero, number, whole_number
+from cxpredict.value.margins import exact_sum, with_margin
 
 
 def margins_by_period(
@@ -85,12 +86,12 @@ def margins_by_period(
     if not len(index):
         return pd.DataFrame(np.empty((0, 2 * periods)), index=index, columns=columns)
     rows = index_rows(index)
-    _check_margins(log, margin_rate)
+    _check_money(log, margin_rate)
     observed = _observed_until(log, cancelled)
     if until is not None:
         observed = min(observed, to_utc(until))
         log = _known(log, to_utc(until))
-    money = _money(log, margin_rate)
+    money = with_margin(log.transactions, margin_rate, "margin_rate")
     margin, active = _sums(money, rows, periods, period_days)
     ends = np.arange(1, periods + 1) * np.timedelta64(period_days, "D")
     closes = rows["as_of"].to_numpy()[:, None] + ends
@@ -125,24 +126,11 @@ def _known(log: CustomerLog, until: pd.Timestamp) -> CustomerLog:
     return replace(log, **tables)
 
 
-def _check_margins(log: CustomerLog, margin_rate: float | None) -> None:
+def _check_money(log: CustomerLog, margin_rate: float | None) -> None:
     if margin_rate is not None:
         above_zero("margin_rate", number("margin_rate", margin_rate, 0.0, 1.0))
     if not log.transactions.count().execute():
         raise DataError("margins_by_period: the log has no transactions to take margins from.")
-    if margin_rate is None and log.transactions.margin.isnull().any().execute():
-        raise DataError(
-            "margins_by_period: some transactions carry no margin; map 'margin', or give "
-            "margin_rate, the share of the amount that is margin."
-        )
-
-
-def _money(log: CustomerLog, margin_rate: float | None) -> ir.Table:
-    money = log.transactions
-    margin = money.margin
-    if margin_rate is not None:
-        margin = margin.coalesce(money.amount * margin_rate)
-    return money.select("customer_id", "occurred_at", _margin=margin)
 
 
 def _sums(
@@ -157,18 +145,14 @@ def _sums(
     )
     since = joined.occurred_at.delta(joined.as_of, unit="microsecond").cast("int64")
     length = timedelta(days=period_days) // timedelta(microseconds=1)
-    # whole millionths: no order of rows changes a digit
-    joined = joined.mutate(
-        _period=((since - 1) // length).cast("int64"),
-        _whole=(joined._margin * 1_000_000).round().cast("int64"),
-    )
+    joined = joined.mutate(_period=((since - 1) // length).cast("int64"))
     cells = joined.group_by(["_row", "_period"]).agg(
-        margin=joined._whole.sum().cast("float64"), n=joined.count()
+        margin=exact_sum(joined.margin), n=joined.count()
     )
     found = cells.to_pyarrow().to_pandas()
     margin, active = np.zeros((2, len(rows), periods))
     at = found["_row"].to_numpy(dtype=np.intp), found["_period"].to_numpy(dtype=np.intp)
-    margin[at], active[at] = found["margin"] / 1_000_000, found["n"]
+    margin[at], active[at] = found["margin"], found["n"]
     return margin, active
 
 

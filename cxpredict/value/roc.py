@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cxpredict.data.checks import Floats, common_index, in_range
 from cxpredict.errors import DataError
-from cxpredict.value.checks import Floats, common_index, in_range
 
 Ints = npt.NDArray[np.intp]
 

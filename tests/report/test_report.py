@@ -16,7 +16,7 @@ from cxpredict.jobs.score import empty_scores
 from cxpredict.jobs.train import train
 from cxpredict.report.evidence import risk_curve, row_weights
 from cxpredict.report.experience import headline, improvement_words
-from cxpredict.report.plots import label, png, waterfall
+from cxpredict.report.plots import label, png
 from cxpredict.report.reasons import is_actionable, subjects
 from cxpredict.report.wording import count, decimal, money, percent, points
 from cxpredict.report.write import write_report
@@ -387,19 +387,9 @@ def test_area_under_the_drawn_curve_is_the_metric(company_run):
     assert area == pytest.approx(auc, abs=1e-9)
 
 
-def test_figures_draw_any_name():
-    steps = pd.DataFrame(
-        {
-            "step": [r"$\frac{1}{0}$", "\x00\n"],
-            "kind": ["benefit", "net"],
-            "amount": [1.0, 2.0],
-            "start": 0.0,
-            "end": [1.0, 2.0],
-            "low": np.nan,
-            "high": np.nan,
-        }
-    )
-    assert png(waterfall(steps, currency="$$ 貨幣")).startswith(b"\x89PNG")
+def test_figures_draw_any_name(company_run):
+    rox = company_run.experience.rox
+    assert png(rox.plot(unit="$$ 貨幣\x00")).startswith(b"\x89PNG")
     assert label("a$b$") == r"a\$b\$"
     assert len(label("x" * 500)) <= 52
 

@@ -10,12 +10,12 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from cxpredict.data.checks import Floats
 from cxpredict.errors import ModelError
 from cxpredict.models.columns import ColumnPlan, learn_columns
 from cxpredict.models.inputs import as_frame, generator, training_rows
 from cxpredict.models.resampling import grouped_folds
 from cxpredict.models.state import expect_state
-from cxpredict.value.checks import Floats
 from cxpredict.value.customer_value import Payment, discount_factors
 from cxpredict.value.lifetime.calibration import Calibration, Curves, calibrate
 from cxpredict.value.lifetime.forecast import ValueForecast

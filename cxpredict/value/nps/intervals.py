@@ -5,9 +5,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy import stats
 
-from cxpredict.data.checks import check_level
+from cxpredict.data.checks import Floats, check_level
 from cxpredict.errors import DataError
-from cxpredict.value.checks import Floats
 from cxpredict.value.nps.answers import Answers
 from cxpredict.value.nps.posterior import Posterior
 

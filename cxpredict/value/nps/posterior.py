@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import interpolate, optimize, special, stats
 
-from cxpredict.value.checks import Floats
+from cxpredict.data.checks import Floats
 
 _ODDS = special.expit(np.linspace(-12.0, 12.0, 241))
 _MASS = _ODDS * (1 - _ODDS) / (_ODDS * (1 - _ODDS)).sum()

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxpredict.data.checks import Floats
 from cxpredict.errors import DataError
-from cxpredict.value.checks import Floats
 from cxpredict.value.covariates import plain_matrix, smooth_matrix
 
 MIN_PROPENSITY = 0.01

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxpredict.data.checks import Floats
 from cxpredict.errors import DataError, ModelError
-from cxpredict.value.checks import Floats
 from cxpredict.value.nps.answers import Codes
 from cxpredict.value.nps.response import MIN_PROPENSITY, response_design
 

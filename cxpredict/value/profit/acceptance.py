@@ -6,9 +6,8 @@ from typing import Any, Self
 import numpy as np
 from scipy import stats
 
-from cxpredict.data.checks import check_level
+from cxpredict.data.checks import Floats, check_level, in_range
 from cxpredict.errors import DataError
-from cxpredict.value.checks import Floats, in_range
 
 
 @dataclass(frozen=True)

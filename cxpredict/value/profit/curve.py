@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxpredict.data.checks import check_level, check_seed
+from cxpredict.data.checks import Floats, check_level, check_seed
 from cxpredict.errors import DataError
 from cxpredict.models.resampling import Ints, bootstrap_counts, customer_groups, grouped_folds
-from cxpredict.value.checks import Floats
 from cxpredict.value.profit.acceptance import Beta, one_acceptance
 from cxpredict.value.profit.ranking import Lines, Ranking
 from cxpredict.value.profit.terms import check_draws, tails

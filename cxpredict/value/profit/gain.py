@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxpredict.data.checks import check_level
+from cxpredict.data.checks import Floats, check_level
 from cxpredict.errors import DataError
-from cxpredict.value.checks import Floats, labelled
+from cxpredict.value.checks import labelled
 from cxpredict.value.profit.acceptance import Beta
 from cxpredict.value.profit.terms import read_terms
 

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxpredict.data.checks import check_level, check_seed
+from cxpredict.data.checks import Floats, check_level, check_seed, in_range
 from cxpredict.errors import DataError
 from cxpredict.models.resampling import bootstrap_counts, customer_groups
-from cxpredict.value.checks import Floats, in_range
 from cxpredict.value.profit.costs import CostMatrix, decision_cost
 from cxpredict.value.profit.terms import check_draws, tails
 

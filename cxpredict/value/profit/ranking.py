@@ -5,8 +5,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from cxpredict.data.checks import Floats, common_index
 from cxpredict.errors import DataError
-from cxpredict.value.checks import Floats, common_index
 from cxpredict.value.profit.terms import read_terms
 from cxpredict.value.roc import (
     Ints,

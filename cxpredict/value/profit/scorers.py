@@ -6,8 +6,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from cxpredict.data.checks import Floats, in_range
 from cxpredict.errors import DataError
-from cxpredict.value.checks import Floats, in_range
 from cxpredict.value.profit.acceptance import Beta
 from cxpredict.value.profit.costs import CostMatrix, cost_threshold, decision_cost
 from cxpredict.value.profit.gain import expected_gain, realised_gain

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from cxpredict.data.checks import Floats, common_index, in_range
 from cxpredict.errors import DataError
-from cxpredict.value.checks import Floats, common_index, in_range
 from cxpredict.value.profit.acceptance import mean_acceptance
 
 _LIMITS = {

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from cxpredict.data.checks import check_level
+from cxpredict.data.checks import Floats, check_level, common_index, in_range
 from cxpredict.errors import DataError
-from cxpredict.value.checks import Floats, common_index, in_range
 from cxpredict.value.profit.acceptance import Beta, one_acceptance
 from cxpredict.value.profit.terms import read_terms, tails
 

@@ -9,6 +9,7 @@ import pandas as pd
 from cxpredict.data.checks import check_level, check_seed
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError
+from cxpredict.value.checks import above_zero
 from cxpredict.value.rox.answers import log_economics
 from cxpredict.value.rox.economics import GroupEconomics
 from cxpredict.value.rox.effects import EffectEconomics
@@ -26,7 +27,6 @@ from cxpredict.value.rox.segments import (
     read_segments,
 )
 from cxpredict.value.rox.timing import Payment, Timing, timing_of
-from cxpredict.value.settings import above_zero
 
 _TIME = ("horizon_periods", "period_months", "discount_rate", "payment")
 DAYS_PER_MONTH = 30.4375

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from cxpredict.data.checks import Floats
 from cxpredict.errors import DataError
-from cxpredict.value.checks import Floats
 
 Ints = npt.NDArray[np.int64]
 FOLDS = 5

@@ -7,9 +7,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from cxpredict.data.checks import check_seed
+from cxpredict.data.checks import Floats, check_seed, in_range
 from cxpredict.errors import DataError
-from cxpredict.value.checks import Floats, in_range
 from cxpredict.value.covariates import plain_matrix, smooth_matrix
 from cxpredict.value.rox.adjust import (
     Ints,
@@ -21,7 +20,6 @@ from cxpredict.value.rox.adjust import (
 )
 
 GROUPS = ("promoter", "passive", "detractor")
-QUANTITIES = ("retention", "margin", "cost_to_serve", "referral_value")
 MIN_GROUP = 30
 MIN_LEFT = 5
 MIN_EVENTS = 10

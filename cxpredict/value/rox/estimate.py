@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxpredict.data.checks import in_range
 from cxpredict.errors import DataError
-from cxpredict.value.checks import in_range
-
-_COLOURS = {"baseline": "C7", "benefit": "C2", "loss": "C3", "cost": "C3", "net": "C0"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,28 +198,17 @@ class RoxEstimate:
         ]
         return pd.DataFrame(rows, columns=["measure", "estimate", "low", "high"])
 
-    def plot(self) -> Any:
-        """Draw the waterfall: the value before, each term, the cost and what remains."""
-        from matplotlib.figure import Figure
+    def plot(self, *, unit: str = "money") -> Any:
+        """Draw the waterfall: the value before, each term, the cost and what remains.
 
-        steps = self.waterfall()
-        colours = steps["kind"].map(_COLOURS)
-        figure = Figure(figsize=(1.6 + 1.2 * len(steps), 4), layout="constrained")
-        axes = figure.subplots()
-        labels = [step.replace(" the improvement", "\nthe improvement") for step in steps["step"]]
-        axes.bar(labels, steps["amount"], bottom=steps["start"], color=colours, width=0.6)
-        shown = steps[steps["low"] < steps["high"]]
-        # of a skewed benefit, the estimate may lie outside a narrow interval
-        below, above = shown["amount"] - shown["low"], shown["high"] - shown["amount"]
-        spread = np.maximum([below, above], 0.0)
-        axes.errorbar(shown.index, shown["end"], yerr=spread, fmt="none", ecolor="0.3")
-        for step in steps.itertuples():
-            middle = (step.start + step.end) / 2
-            axes.annotate(f"{step.amount:,.0f}", (step.Index, middle), ha="center", va="center")
-        axes.axhline(0, color="0.3", linewidth=0.8)
-        axes.set_ylabel("Present value, money")
-        axes.set_title(f"Net ROX {self.net:.0%} (gross {self.gross:.0%})")
-        return figure
+        Parameters
+        ----------
+        unit : str
+            What amounts are counted in, such as a currency.
+        """
+        from cxpredict.value.rox.plots import waterfall_plot
+
+        return waterfall_plot(self.waterfall(), unit=unit)
 
     def _repr_html_(self) -> str:
         parts = (self.table(), self.terms)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from cxpredict.data.checks import in_range
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError
 from cxpredict.features.events import to_utc
-from cxpredict.value.checks import in_range
 from cxpredict.value.rox.records import expect_from, expect_until
 
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from cxpredict.config import SCALES
+from cxpredict.data.checks import in_range
 from cxpredict.errors import DataError
-from cxpredict.value.checks import in_range
-from cxpredict.value.settings import above_zero, number
+from cxpredict.value.checks import above_zero, number
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from cxpredict.data.checks import Floats, in_range
 from cxpredict.errors import DataError
-from cxpredict.value.checks import Floats, in_range
 from cxpredict.value.rox.estimate import RoxEstimate
 from cxpredict.value.rox.segments import LIFETIME, TERMS, Segments
 from cxpredict.value.rox.timing import Timing, costs_of

@@ -15,14 +15,15 @@ import numpy as np
 import pandas as pd
 
 from cxpredict.config.reading import nearest
+from cxpredict.data.checks import Floats, in_range
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError
 from cxpredict.features.aggregates import default_aggregates
 from cxpredict.features.build import build_features, index_rows
 from cxpredict.features.problem import ChurnProblem, labels
-from cxpredict.value.checks import Floats, in_range
+from cxpredict.value.checks import above_zero, number, whole_number
+from cxpredict.value.margins import exact_sum, with_margin
 from cxpredict.value.rox.records import expect_until
-from cxpredict.value.settings import above_zero, number, whole_number
 
 CONFOUNDERS = ("transactions", "interactions")
 """Tables whose counts and sums before the moment are adjusted for, beside profile and tenure."""
@@ -294,18 +295,9 @@ class Outcomes:
         )
 
     def _margins(self, log: CustomerLog) -> ir.Table:
-        rows = log.transactions
-        if self.margin_rate is not None:
-            rows = rows.mutate(margin=rows.margin.coalesce(rows.amount * self.margin_rate))
-        counts = rows.agg(missing=rows.margin.isnull().sum(), every=rows.count())
-        missing, every = counts.to_pyarrow().to_pylist()[0].values()
-        if not every:
+        if not log.transactions.count().execute():
             raise DataError("margin: the log has no transactions; give revenue_column instead.")
-        if missing:
-            raise DataError(
-                f"margin: {missing:,} of {every:,} transactions carry none; map it, or give "
-                "margin_rate."
-            )
+        rows = with_margin(log.transactions, self.margin_rate, "margin_rate")
         return rows.select("customer_id", "occurred_at", money=rows.margin)
 
     def _costs(self, log: CustomerLog) -> list[ir.Table]:
@@ -334,9 +326,7 @@ class Outcomes:
         rows = reduce(lambda a, b: ibis.union(a, b, distinct=False), tables)
         seen = population.join(rows, "customer_id")
         seen = seen.filter(seen.occurred_at > seen.as_of, seen.occurred_at <= seen.closes)
-        # whole millionths: no order of rows changes a digit
-        whole = (seen.money * 1_000_000).round().cast("int64")
-        sums = seen.group_by("_row").agg(money=whole.sum().cast("float64") / 1_000_000)
+        sums = seen.group_by("_row").agg(money=exact_sum(seen.money))
         found = sums.to_pyarrow().to_pandas()
         money = np.zeros(len(index))
         money[found["_row"].to_numpy(dtype="int64")] = found["money"].to_numpy(dtype="float64")

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from cxpredict.data.checks import Floats, in_range
 from cxpredict.errors import DataError
-from cxpredict.value.checks import Floats, in_range
 
 EVIDENCE = ("assumed", "associational", "adjusted", "experimental")
 # Each term of the benefit and the column whose difference between groups makes it.

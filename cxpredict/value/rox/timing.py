@@ -6,10 +6,10 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
+from cxpredict.data.checks import Floats, in_range
 from cxpredict.errors import DataError
-from cxpredict.value.checks import Floats, in_range
+from cxpredict.value.checks import above_zero, number, whole_number
 from cxpredict.value.customer_value import discounted_survival
-from cxpredict.value.settings import above_zero, number, whole_number
 
 Payment = Literal["start", "end", "through"]
 

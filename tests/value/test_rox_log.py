@@ -120,7 +120,7 @@ def test_outcomes_half_given_are_refused(change, told):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({}, "1 of 5 transactions carry none"),
+        ({}, "1 of 5 transactions carry no margin"),
         ({"margin_rate": 0.5, "prices": {"cal": 1.0}}, "no interaction is of kind 'cal'"),
         ({"margin_rate": 0.5, "revenue_column": "plam", "revenue_days": 30}, "no column 'plam'"),
     ],

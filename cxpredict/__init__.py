@@ -83,7 +83,7 @@ _HOMES = {
     "cxpredict.action.targets": ("Offer", "rank_targets"),
     "cxpredict.jobs.backtest": ("backtest",),
     "cxpredict.jobs.gate": ("GateDecision", "promotion_gate"),
-    "cxpredict.jobs.score": ("score",),
+    "cxpredict.jobs.scoring": ("score",),
     "cxpredict.jobs.registry": ("load_bundle",),
     "cxpredict.jobs.train": ("train",),
     "cxpredict.report.write": ("write_report",),

@@ -71,7 +71,7 @@ def score(
     out: Annotated[Path | None, typer.Option(help="Folder that receives as_of=…/.")] = None,
 ) -> None:
     """Score all active customers and publish scores, rejects and manifest atomically."""
-    from cxpredict.jobs.score import score as run_scoring
+    from cxpredict.jobs.scoring import score as run_scoring
 
     with _working() as say:
         say("scoring")

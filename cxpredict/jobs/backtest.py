@@ -18,7 +18,7 @@ from cxpredict.features.build import build_features
 from cxpredict.features.problem import ChurnProblem, SatisfactionProblem
 from cxpredict.jobs.promotion import realised_gain
 from cxpredict.jobs.rows import Rows, outcome_of, weights_of
-from cxpredict.jobs.score import value_if_kept
+from cxpredict.jobs.scoring.money import value_if_kept
 from cxpredict.models.evaluation import compare
 from cxpredict.models.evaluation.inputs import aligned
 from cxpredict.models.evaluation.intervals import BinaryMeasure, Bootstrap, Sample

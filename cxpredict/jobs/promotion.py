@@ -19,7 +19,7 @@ from cxpredict.jobs.gate import promotion_gate
 from cxpredict.jobs.registry import champion_of
 from cxpredict.jobs.results import TrainedModel
 from cxpredict.jobs.rows import Rows
-from cxpredict.jobs.score import value_if_kept
+from cxpredict.jobs.scoring.money import value_if_kept
 from cxpredict.jobs.tracking import Store
 from cxpredict.value.profit import expected_gain
 

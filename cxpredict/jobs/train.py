@@ -26,7 +26,7 @@ from cxpredict.jobs.records import check_names, open_records
 from cxpredict.jobs.registry import register
 from cxpredict.jobs.results import TrainedModel, TrainingRun
 from cxpredict.jobs.rows import Rows, outcome_of, weights_of
-from cxpredict.jobs.score import score_customers
+from cxpredict.jobs.scoring.rows import score_customers
 from cxpredict.jobs.tracking import Store, log_model, log_outcome, log_run, tracked
 from cxpredict.models.churn import ChurnModel
 from cxpredict.models.satisfaction import SatisfactionModel

@@ -12,7 +12,7 @@ from cxpredict.action.targets import Offer, assign_arms, rank_targets
 from cxpredict.config.reading import check_settings
 from cxpredict.config.value import OfferSettings
 from cxpredict.errors import ConfigError, DataError
-from cxpredict.jobs.score import offer_of
+from cxpredict.jobs.scoring.money import offer_of
 from cxpredict.value.profit import Beta, gain_interval
 
 OFFER = Offer(cost=1.0, incentive=10.0, acceptance=0.3)

@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxpredict.action.targets import Offer, assign_arms, rank_targets
 from cxpredict.config import Config, load_config
-from cxpredict.config.value import BetaSettings, OfferSettings, ValueSettings
 from cxpredict.data.log import CustomerLog
-from cxpredict.drivers.explain import explain
 from cxpredict.errors import ConfigError, DataError, EmptyDataError
-from cxpredict.features.build import build_features
 from cxpredict.jobs.bundle import Bundle
 from cxpredict.jobs.publish import digest, publishing, write_json
 from cxpredict.jobs.records import open_records, write_rejects
 from cxpredict.jobs.registry import load_bundle
-from cxpredict.value.customer_value import customer_value, value_at_risk
-from cxpredict.value.margins import margin_per_period
-from cxpredict.value.profit import Beta
+from cxpredict.jobs.scoring.rows import score_customers
+from cxpredict.jobs.scoring.table import empty_scores, schema
 
-PROBABILITY = {"churn": "churn_probability", "satisfaction": "low_score_probability"}
 LATEST_DAYS = 31
-REASONS = ["reason_1", "reason_2", "reason_3"]
 
 
 @dataclass(frozen=True)
@@ -125,123 +116,6 @@ def _check_day(log: CustomerLog, day: pd.Timestamp) -> None:
             f"as_of {day.date()} is more than {LATEST_DAYS} days after the records end "
             f"({last.date()}); give a date they cover"
         )
-
-
-def score_customers(
-    bundle: Bundle, log: CustomerLog, index: pd.MultiIndex, config: Config
-) -> pd.DataFrame:
-    """Score customers at dates: risk, interval, band, money, reasons.
-
-    Parameters
-    ----------
-    bundle : Bundle
-        The model.
-    log : CustomerLog
-        The records.
-    index : MultiIndex (customer_id, as_of)
-        For whom and when.
-    config : Config
-        Its `value` and `offer` give the money columns; without them these are missing.
-
-    Returns
-    -------
-    DataFrame
-        Columns as in `schema`, sorted by descending probability, then customer.
-    """
-    known = bundle.read_comments(log)
-    X = build_features(known, index, aggregates=bundle.aggregates, exclude=bundle.exclude)
-    risk = bundle.risk(X)
-    reasons = explain(bundle.model, X).reasons(top=len(REASONS))
-    scores = index.to_frame(index=False)
-    scores[PROBABILITY[bundle.kind]] = risk["probability"].to_numpy()
-    for column in ("low", "high", "risk_band"):
-        scores[column] = risk[column].to_numpy()
-    if bundle.kind == "churn":
-        _add_money(scores, log, index, config)
-    else:
-        scores["expected_score"] = risk["expected_score"].to_numpy()
-    for column in REASONS:
-        scores[column] = reasons[column].to_numpy()
-    scores["model_version"] = f"{bundle.name}/{bundle.version}"
-    order = [PROBABILITY[bundle.kind], "customer_id"]
-    scores = scores.sort_values(order, ascending=[False, True], ignore_index=True)
-    return scores[schema(bundle.kind).names]
-
-
-def _add_money(
-    scores: pd.DataFrame, log: CustomerLog, index: pd.MultiIndex, config: Config
-) -> None:
-    scores[["value_at_risk", "expected_gain"]] = float("nan")
-    scores[["action", "arm"]] = None
-    if config.value is None:
-        return
-    worth = value_if_kept(log, index, config.value).to_numpy()
-    known = ~np.isnan(worth)  # what a customer is worth may be unknown: the money stays missing
-    risk = scores["churn_probability"].to_numpy()[known]
-    worth = worth[known]
-    scores.loc[known, "value_at_risk"] = value_at_risk(risk, worth)
-    if config.offer is None:
-        return
-    ranked = rank_targets(risk, value=worth, offer=offer_of(config.offer)).sort_index()
-    scores.loc[known, "expected_gain"] = ranked["expected_gain"].to_numpy()
-    chosen = scores.index[known][ranked["selected"].to_numpy()]
-    arms = assign_arms(
-        scores.loc[chosen, "customer_id"],
-        holdout_share=config.offer.holdout_share,
-        salt=config.name,
-    )
-    scores["action"] = "none"
-    scores.loc[chosen, "arm"] = arms.astype("str")
-    scores.loc[arms.index[arms == "treated"], "action"] = "contact"
-
-
-def offer_of(settings: OfferSettings) -> Offer:
-    """Make the offer that the configuration describes."""
-    given = settings.acceptance
-    return Offer(
-        cost=settings.contact_cost,
-        incentive=settings.incentive,
-        acceptance=Beta(given.alpha, given.beta) if isinstance(given, BetaSettings) else given,
-    )
-
-
-def value_if_kept(log: CustomerLog, index: pd.MultiIndex, settings: ValueSettings) -> pd.Series:
-    """Discount the margin that a customer who stays brings; missing where it is unknown."""
-    margin = margin_per_period(log, index, settings).dropna()
-    rate = (1 + settings.yearly_discount_rate) ** (settings.period_days / 365.25) - 1
-    periods = settings.horizon_days // settings.period_days
-    value = customer_value(margin, 1.0, periods=periods, discount_rate=rate, payment="end")
-    return value.reindex(index)
-
-
-def schema(kind: str) -> pa.Schema:
-    """Columns of scores.parquet for ``churn`` or ``satisfaction``."""
-    text, number = pa.string(), pa.float64()
-    middle: Sequence[tuple[str, pa.DataType]] = (
-        [("value_at_risk", number), ("expected_gain", number)]
-        if kind == "churn"
-        else [("expected_score", number)]
-    )
-    last = [("action", text), ("arm", text)] if kind == "churn" else []
-    return pa.schema(
-        [
-            ("customer_id", text),
-            ("as_of", pa.timestamp("us")),
-            (PROBABILITY[kind], number),
-            ("low", number),
-            ("high", number),
-            ("risk_band", text),
-            *middle,
-            *((reason, text) for reason in REASONS),
-            *last,
-            ("model_version", text),
-        ]
-    )
-
-
-def empty_scores(kind: str) -> pd.DataFrame:
-    """Make a scores table without rows, typed as any other."""
-    return schema(kind).empty_table().to_pandas()
 
 
 def _publish(

@@ -9,7 +9,9 @@ import yaml
 from cxpredict.config import load_config
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, DataError, EmptyDataError, ModelError
-from cxpredict.jobs.score import schema, score, score_customers
+from cxpredict.jobs.scoring import score
+from cxpredict.jobs.scoring.rows import score_customers
+from cxpredict.jobs.scoring.table import schema
 
 CHAMPION = "models:/demo-churn@champion"
 

@@ -6,15 +6,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pandas as pd
-
 from cxpredict.errors import ModelError
 from cxpredict.jobs.bundle import Bundle
+from cxpredict.jobs.logged import pyfunc_arguments
 from cxpredict.jobs.results import TrainedModel
 from cxpredict.jobs.tracking import Store, describe, gate_tags, quiet
 
 
-def register(store: Store, trained: TrainedModel, X: pd.DataFrame) -> tuple[str, str, str]:
+def register(store: Store, trained: TrainedModel) -> tuple[str, str, str]:
     """Log a bundle to the active run as a pyfunc model and register it.
 
     Parameters
@@ -23,8 +22,6 @@ def register(store: Store, trained: TrainedModel, X: pd.DataFrame) -> tuple[str,
         Where.
     trained : TrainedModel
         The model with its evidence, which describes the version.
-    X : DataFrame
-        Features it was trained on: their names and kinds make the signature.
 
     Returns
     -------
@@ -34,19 +31,11 @@ def register(store: Store, trained: TrainedModel, X: pd.DataFrame) -> tuple[str,
     """
     import mlflow
 
-    from cxpredict import __version__
-
     bundle, client = trained.bundle, store.client
     with TemporaryDirectory() as folder:
         saved = Path(folder) / "bundle"
         digest = bundle.save(saved)
-        model = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(Path(__file__).with_name("pyfunc.py")),
-            artifacts={"bundle": str(saved)},
-            pip_requirements=[f"cxpredict=={__version__}"],
-            signature=_signature(bundle, X),
-        )
+        model = mlflow.pyfunc.log_model(name="model", **pyfunc_arguments(bundle, saved, digest))
     if not client.search_registered_models(f"name = '{bundle.name}'"):
         client.create_registered_model(bundle.name)
     version = client.create_model_version(
@@ -62,20 +51,6 @@ def register(store: Store, trained: TrainedModel, X: pd.DataFrame) -> tuple[str,
     alias = passed if trained.gate.passed else "refused"
     client.set_registered_model_alias(bundle.name, alias, version)
     return str(version), alias, digest
-
-
-def _signature(bundle: Bundle, X: pd.DataFrame) -> Any:
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
-
-    inputs = [
-        ColSpec("string" if X[name].dtype == "category" else "double", name, required=False)
-        for name in X.columns
-    ]
-    outputs = bundle.risk(X.head(1))
-    kinds = ["string" if outputs[name].dtype == "str" else "double" for name in outputs]
-    columns = [ColSpec(kind, name) for kind, name in zip(kinds, outputs, strict=True)]
-    return ModelSignature(Schema(inputs), Schema(columns))
 
 
 def champion_of(store: Store, name: str) -> Bundle | None:

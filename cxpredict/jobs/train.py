@@ -11,6 +11,7 @@ import pandas as pd
 from cxpredict.config import Config, CustomerSplit, load_config
 from cxpredict.config.reading import nearest
 from cxpredict.data.log import CustomerLog
+from cxpredict.drivers.reasons import ReasonBasis
 from cxpredict.errors import ConfigError, DataError
 from cxpredict.features.aggregates import aggregates_of
 from cxpredict.features.audit import LeakAudit, audit_leakage
@@ -122,6 +123,7 @@ def _train_one(
         bands=getattr(config.bands, kind),
         card={},
         tagger=tagger,
+        basis=ReasonBasis.learn(train_rows.X),
     )
     say(f"{name}: evaluating on {len(test_rows.X):,} test rows, explaining with SHAP")
     notes = (*notes_on(config, train_rows, test_rows, audit, dropped), *left_out)
@@ -183,7 +185,7 @@ def _register(
 ) -> TrainedModel:
     with tracked(store, config.name, nested=True, run_name=trained.bundle.name) as run_id:
         log_model(trained, {name: (rows.X, rows.y) for name, rows in parts.items()})
-        version, alias, digest = register(store, trained, parts["training"].X)
+        version, alias, digest = register(store, trained)
     bundle = replace(trained.bundle, version=version, digest=digest)
     today = bundle.problem.to_score(log, _today(config, log))
     at_risk = score_customers(bundle, log, today, config)

@@ -85,9 +85,13 @@ _HOMES = {
     "cxpredict.action.targets": ("Offer", "rank_targets"),
     "cxpredict.jobs.backtest": ("backtest",),
     "cxpredict.jobs.gate": ("GateDecision", "promotion_gate"),
+    "cxpredict.jobs.monitoring.baseline": ("learn_baseline",),
+    "cxpredict.jobs.monitoring.drift": ("DriftCounts",),
+    "cxpredict.jobs.monitoring.monitor": ("monitor",),
     "cxpredict.jobs.score": ("score",),
     "cxpredict.jobs.registry": ("load_bundle",),
     "cxpredict.jobs.train": ("train",),
+    "cxpredict.report.monitor": ("write_monitor_report",),
     "cxpredict.report.write": ("write_report",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

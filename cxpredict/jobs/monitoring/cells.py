@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ class Cells:
         ends = [f"{edge:g}" for edge in self.edges]
         if not ends:
             return ["any number", MISSING]
-        middle = [f"{low} to {high}" for low, high in zip(ends, ends[1:], strict=False)]
+        middle = [f"{low} to {high}" for low, high in pairwise(ends)]
         return [f"up to {ends[0]}", *middle, f"above {ends[-1]}", MISSING]
 
     def place(self, values: pd.Series) -> Placed:

@@ -16,7 +16,7 @@ from cxpredict.jobs.monitoring.baseline import scored_columns
 from cxpredict.jobs.monitoring.cells import MISSING, OTHER, Cells
 from cxpredict.jobs.monitoring.homogeneity import Reference, holm, p_value, psi
 
-__all__ = ["MAX_PSI", "DriftCounts", "raise_if_drifted"]
+__all__ = ["MAX_PSI", "DriftCounts", "raise_if_drifted", "score_drift"]
 
 MAX_PSI = 0.25
 """Siddiqi (2006), Credit risk scorecards: below .1 no change, from .25 on a major shift."""
@@ -43,7 +43,7 @@ class DriftCounts:
     --------
     >>> from cxpredict.jobs.monitoring.baseline import learn_baseline
     >>> rng = np.random.default_rng(0)
-    >>> trained = pd.DataFrame({"calls": rng.poisson(2, 5000), "plan": rng.choice(["a", "b"], 5000)})
+    >>> trained = pd.DataFrame({"calls": rng.poisson(2, 5000), "plan": rng.choice(["a"], 5000)})
     >>> scored = trained.assign(calls=trained["calls"] + 1, plan="c").head(1000)
     >>> table = DriftCounts(learn_baseline(trained)).add(scored).table()
     >>> table[["feature", "status"]].values.tolist()
@@ -208,6 +208,17 @@ class DriftCounts:
         if not named:
             return text
         return f"{text}: {', '.join(f'{level} ({-n:,})' for n, level in named)}"
+
+
+def score_drift(
+    baseline: dict[str, Any] | None, risk: pd.Series, *, max_psi: float = MAX_PSI
+) -> dict[str, Any]:
+    """Compare published scores alone with the baseline: score_psi and score_status."""
+    if baseline is None or "score" not in baseline:
+        return {"score_psi": np.nan, "score_status": "no baseline"}
+    counts = DriftCounts({"features": {}, "score": baseline["score"]})
+    row = counts.add(pd.DataFrame(index=risk.index), risk).table(max_psi=max_psi).iloc[0]
+    return {"score_psi": float(row["psi"]), "score_status": str(row["status"])}
 
 
 def _row(name: str, kind: str, status: str, detail: str) -> dict[str, Any]:

@@ -132,14 +132,13 @@ def p_value(reference: Reference, counts: Ints, *, watched: Sequence[int] = ()) 
     m = int(counts.sum())
     joined = _joined(reference, m)
     found = [_chi_square(reference, counts, joined)] if joined.max() > 0 else []
-    for place in watched:
-        if m * reference.shares[place] < FEWEST_SCORED:
-            found.append(_rarer_before(reference, place, int(counts[place]), m))
+    rare = [place for place in watched if m * reference.shares[place] < FEWEST_SCORED]
+    found += [_rarer_before(reference, place, int(counts[place]), m) for place in rare]
     return float(min(1.0, len(found) * min(found))) if found else 1.0
 
 
 def _joined(reference: Reference, m: int) -> Ints:
-    """Number the groups of neighbouring cells that are large enough to be tested."""
+    """Give the group of each cell: neighbours together that are large enough to be tested."""
     group, groups, mass = 0, [], 0.0
     for share in reference.shares:
         groups.append(group)

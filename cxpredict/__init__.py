@@ -83,6 +83,7 @@ _HOMES = {
     "cxpredict.value.rox.occasions": ("measure_effect",),
     "cxpredict.value.rox.outcomes": ("Outcomes",),
     "cxpredict.action.targets": ("Offer", "rank_targets"),
+    "cxpredict.jobs.aliases": ("promote",),
     "cxpredict.jobs.backtest": ("backtest",),
     "cxpredict.jobs.gate": ("GateDecision", "promotion_gate"),
     "cxpredict.jobs.scoring": ("score",),

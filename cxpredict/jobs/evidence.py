@@ -67,6 +67,7 @@ def judge(
         dropped=dropped,
         drivers=drivers,
         notes=notes,
+        interval=found[["low", "high"]],
     )
 
 

@@ -7,7 +7,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pandas as pd
 
-from cxpredict.config import Source
+from cxpredict.config.sources import Source
 from cxpredict.data.contracts import Field
 from cxpredict.errors import ConfigError, DataError
 

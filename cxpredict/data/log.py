@@ -15,12 +15,13 @@ import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
 
-from cxpredict.config import Config, EngineSettings, Source, load_config
+from cxpredict.config import Config, EngineSettings, load_config
 from cxpredict.config.reading import check_settings
+from cxpredict.config.sources import Source
 from cxpredict.data.contracts import TABLES, VERSIONS
 from cxpredict.data.quarantine import Checked, check_rows
 from cxpredict.data.shape import empty_table, typed_table
-from cxpredict.data.sources import map_columns, number_rows, open_source
+from cxpredict.data.sources import input_digests, map_columns, number_rows, open_source
 from cxpredict.errors import DataError, RejectShareError
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ class CustomerLog:
         Every version of the records of the tables that hold corrections.
     observed_until : date or None
         The records cover everything before this date, where declared.
+    inputs : mapping of str to str
+        SHA-256 of what `open` read, by the path or address that the configuration names: of a
+        file its bytes; of a lake the names and bytes of its files; of a table of a database its
+        rows, in no order, as they were read.
     """
 
     customers: ir.Table
@@ -69,6 +74,7 @@ class CustomerLog:
     versions: Mapping[str, ir.Table] = field(default_factory=dict)
     tagged_until: pd.Timestamp | None = None
     observed_until: date | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def open(cls, config: str | Path | Config) -> Self:
@@ -104,12 +110,14 @@ class CustomerLog:
             )
         connection = _connect(config.engine, config)
         now = _end_of_observation(config.observed_until)
-        checked = {}
+        checked: dict[str, Checked] = {}
+        inputs: dict[str, str] = {}
         for name, source in config.sources.items():
             mapped = open_source(connection, name, source, config)
+            inputs |= input_digests(connection, name, source, config)
             checked[name] = _check(connection, name, source, mapped, now)
         log = cls._build(connection, config.sources, checked, config.max_reject_share)
-        return replace(log, observed_until=config.observed_until)
+        return replace(log, observed_until=config.observed_until, inputs=inputs)
 
     @classmethod
     def from_frames(

@@ -8,7 +8,8 @@ import ibis
 import ibis.expr.types as ir
 import pandas as pd
 
-from cxpredict.config import SCALES, Source
+from cxpredict.config import SCALES
+from cxpredict.config.sources import Source
 from cxpredict.data.casting import Rule, cast_attribute, cast_column
 from cxpredict.data.contracts import RESERVED, TABLES
 from cxpredict.data.sources import ROW, columns_in

@@ -107,6 +107,7 @@ class Source(Place):
     drop_duplicate_rows: bool = False
     timezone: str | None = None
     time_format: str | None = None
+    clock_change: Literal["reject", "earlier", "later"] = "reject"
     delay_hours: Annotated[float, Field(ge=0)] = 0.0
     encoding: Literal["utf-8", "utf-16", "latin-1"] = "utf-8"
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","

@@ -47,6 +47,10 @@ class CustomerLog:
         later one replaced).
     rules : DataFrame
         One row per source and broken rule: rows, first rows.
+    changes : DataFrame
+        One row per source and way in which values were read otherwise than they stand (ids
+        normalised, numbers as ids, infinite values as missing, times that clocks skip or show
+        twice): rows.
     connection : ibis backend
         The engine that holds the tables: embedded DuckDB, or the one `from_tables` was given.
     tagged_until : Timestamp or None
@@ -70,6 +74,7 @@ class CustomerLog:
     rejects: ir.Table
     quality: pd.DataFrame
     rules: pd.DataFrame
+    changes: pd.DataFrame
     connection: Any
     versions: Mapping[str, ir.Table] = field(default_factory=dict)
     tagged_until: pd.Timestamp | None = None
@@ -185,6 +190,7 @@ class CustomerLog:
             [{"source": n, "table": sources[n].table, **c.counts} for n, c in checked.items()]
         )
         rules = pd.concat([c.rules for c in checked.values()], ignore_index=True)
+        changes = pd.concat([c.changes for c in checked.values()], ignore_index=True)
         rejects = ibis.union(*(c.rejects for c in checked.values()), distinct=False)
         _limit_rejects(quality, rules, rejects, max_reject_share)
         tables = {
@@ -194,7 +200,8 @@ class CustomerLog:
             for table in TABLES
         }
         _one_row_per_customer(tables["customers"])
-        return cls._of(connection, tables, rejects=rejects, quality=quality, rules=rules)
+        evidence = {"rejects": rejects, "quality": quality, "rules": rules, "changes": changes}
+        return cls._of(connection, tables, **evidence)
 
     @classmethod
     def _of(cls, connection: Any, tables: Mapping[str, ir.Table], **evidence: Any) -> Self:
@@ -252,10 +259,12 @@ class CustomerLog:
         typed = {name: typed_table(name, tables.get(name)) for name in TABLES}
         quality = pd.DataFrame(columns=["source", "table", *COUNTS])
         rules = pd.DataFrame(columns=["source", "rule", "rows", "first_rows"])
+        changes = pd.DataFrame(columns=["source", "change", "rows"])
         rejects = empty_table(
             {"source": "string", "row": "int64", "rule": "string", "record": "string"}
         )
-        log = cls._of(connection, typed, rejects=rejects, quality=quality, rules=rules)
+        evidence = {"rejects": rejects, "quality": quality, "rules": rules, "changes": changes}
+        log = cls._of(connection, typed, **evidence)
         return replace(log, observed_until=observed_until)
 
     def to_parquet(self, folder: str | Path) -> Path:

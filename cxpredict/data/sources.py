@@ -204,8 +204,11 @@ def _checked(name: str, table: ir.Table, text: str) -> str:
                 + nearest(node.name, table.columns)
             )
     # a cast that fails gives null, so that the row meets its rule; a comment could hide more SQL
-    safe = tree.transform(lambda n: exp.TryCast(**n.args) if type(n) is exp.Cast else n)
-    return str(safe.sql("duckdb", comments=False))
+    for cast in reversed([node for node in tree.find_all(exp.Cast) if type(node) is exp.Cast]):
+        safe = exp.TryCast(**cast.args)
+        tree = safe if cast is tree else tree
+        cast.replace(safe)
+    return str(tree.sql("duckdb", comments=False, identify=True))
 
 
 def _quoted(name: str) -> str:

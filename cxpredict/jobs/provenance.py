@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +21,15 @@ DETERMINING = ("lightgbm", "numpy", "pandas", "scikit-learn", "scipy")
 """Packages whose version may change what training gives."""
 
 
-def run_key(config: Config) -> str:
+def run_key(config: Config, inputs: Mapping[str, str]) -> str:
     """Digest what determines a training run: inputs, configuration, library.
 
     Parameters
     ----------
     config : Config
         The run. Where it writes to is left out.
+    inputs : mapping of str to str
+        Digests of what was read, as `CustomerLog.inputs` gives them.
 
     Returns
     -------
@@ -37,26 +39,15 @@ def run_key(config: Config) -> str:
     Notes
     -----
     The library enters with its version, the digest of its code and the versions of the packages
-    that fit. A source that is no file (a database) enters with its settings only.
+    that fit.
     """
     content = {
-        "inputs": inputs_sha256(config),
+        "inputs": dict(inputs),
         "config": config.model_dump(mode="json", exclude={"artifacts"}),
         "code": code_sha256(),
         "packages": {name: version(name) for name in DETERMINING},
     }
     return _sha256(json.dumps(content, sort_keys=True).encode())[:32]
-
-
-def inputs_sha256(config: Config) -> dict[str, str]:
-    """Digest the files of the sources, by their path in the configuration."""
-    found = {}
-    for source in config.sources.values():
-        for path in (source.path, *(join.path for join in source.join)):
-            if config.path(path).is_file():
-                with config.path(path).open("rb") as file:
-                    found[path] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
 
 
 def code_sha256() -> str:

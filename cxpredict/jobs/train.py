@@ -71,7 +71,7 @@ def train(config: str | Path | Config, *, progress: Progress | None = None) -> T
     say("opening and checking the records")
     log = open_records(config)
     check_names(config, log)
-    tags = run_tags(run_key(config))
+    tags = run_tags(run_key(config, log.inputs))
     with tracked(store, config.name, run_name=config.name, tags=tags) as run_id:
         with store.writing():
             log_run(config, log)

@@ -21,6 +21,7 @@ __all__ = [
     "VALUE",
     "input_example",
     "pyfunc_arguments",
+    "requirements",
     "signature_of",
     "takes_value",
 ]
@@ -100,10 +101,21 @@ def pyfunc_arguments(bundle: Bundle, folder: Path, digest: str) -> dict[str, Any
         "artifacts": {"bundle": str(folder)},
         "model_config": {DIGEST: digest},
         "metadata": {"columns": _kinds(bundle)},
-        "pip_requirements": [f"{package}=={version(package)}" for package in (*PACKAGES, "mlflow")],
+        "pip_requirements": requirements(),
         "signature": signature_of(bundle),
         "input_example": input_example(bundle),
     }
+
+
+def requirements() -> list[str]:
+    """Pin what a bundle needs to predict, exactly as installed.
+
+    Examples
+    --------
+    >>> [pin.split("==")[0] for pin in requirements()][:2]
+    ['cxpredict', 'lightgbm']
+    """
+    return [f"{package}=={version(package)}" for package in (*PACKAGES, "mlflow", "pyarrow")]
 
 
 def takes_value(bundle: Bundle) -> bool:

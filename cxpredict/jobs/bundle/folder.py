@@ -170,13 +170,16 @@ def _content(place: int, name: str, *, at_most: int) -> bytes:
         handle = os.open(name, flags, dir_fd=place)
     except OSError as error:
         raise ModelError(f"{name}: expected a file: {error.strerror}") from error
-    with os.fdopen(handle, "rb") as file:
-        found = os.fstat(file.fileno())
+    try:
+        found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
             raise ModelError(f"{name}: expected a file, found a folder or a device")
         if found.st_size > at_most:
             raise ModelError(f"{name}: expected at most {at_most:,} bytes, found more")
-        content = file.read(at_most + 1)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            content = file.read(at_most + 1)
+    finally:
+        os.close(handle)
     if len(content) > at_most:
         raise ModelError(f"{name}: expected at most {at_most:,} bytes, found more")
     return content

@@ -10,6 +10,8 @@ from cxpredict.errors import ModelError
 
 __all__ = ["read_json", "to_json"]
 
+_MOST_DIGITS = 100
+
 
 def to_json(content: Any) -> bytes:
     """Write plain values as UTF-8 JSON: the same content gives the same bytes."""
@@ -34,7 +36,7 @@ def read_json(name: str, content: bytes) -> dict[str, Any]:
     ------
     ModelError
         It is no JSON object, or one with a repeated key, NaN, an infinite number, a whole number
-        of thousands of digits, or nesting beyond Python's recursion limit.
+        of more than 100 digits, or nesting beyond Python's recursion limit.
 
     Examples
     --------
@@ -50,6 +52,7 @@ def read_json(name: str, content: bytes) -> dict[str, Any]:
             object_pairs_hook=_unique,
             parse_constant=_refuse_constant,
             parse_float=_finite,
+            parse_int=_bounded,
         )
     except RecursionError:
         raise ModelError(f"{name}: expected one JSON object, found endless nesting") from None
@@ -57,10 +60,16 @@ def read_json(name: str, content: bytes) -> dict[str, Any]:
         raise ModelError(f"{name}: expected one JSON object, found none ({error.msg})") from None
     except ValueError as error:
         cause = str(error) if type(error) is ValueError else "text that is not UTF-8"
-        raise ModelError(f"{name}: expected one JSON object, found {cause[:80]}") from None
+        raise ModelError(f"{name}: expected one JSON object, found {cause}") from None
     if not isinstance(found, dict):
         raise ModelError(f"{name}: expected one JSON object, found {type(found).__name__}")
     return found
+
+
+def _bounded(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError("a number beyond what can be stored")
+    return int(text)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

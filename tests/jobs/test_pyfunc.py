@@ -236,11 +236,25 @@ def test_the_example_is_no_customer(run, bundles, loaded):
     example = input_example(replace(bundles["churn"], baseline={"features": features}))
     assert example["region"].tolist() == ["a", "a", "b"]
     assert example["tenure_days"].tolist() == [10.0, 50.0, 90.0]
+
+
+def test_the_example_of_a_trained_model_shows_only_what_many_share(run, bundles, loaded):
     example = input_example(bundles["churn"])
-    assert example.shape[0] == 3
-    stored = {tuple(row) for row in run.log.customers.to_pandas()[["region", "segment"]].to_numpy()}
-    assert not stored & {tuple(row) for row in example[["region", "segment"]].to_numpy()}
-    assert loaded["churn"].predict(example)["probability"].between(0, 1).all()
+    entries = bundles["churn"].baseline["features"]
+    people = run.log.customers.to_pandas()
+    shown = 0
+    for column in bundles["churn"].model.columns_.columns:
+        values = example[column.name].dropna()
+        if column.kind == "category":
+            held = people.loc[people[column.name].isin(values), column.name].value_counts()
+            assert (held >= 11).all()
+            shown += len(values)
+        elif column.kind == "number":
+            assert set(values) <= {float(f"{edge:.3g}") for edge in entries[column.name]["edges"]}
+    assert shown
+    found = loaded["churn"].predict(example)
+    assert found["probability"].between(0, 1).all()
+    assert found["value_at_risk"].tolist()[2] is None
 
 
 @contextmanager

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 
+from cxpredict import __version__
 from cxpredict.errors import ModelError
 from cxpredict.jobs.bundle import Bundle
+from cxpredict.jobs.recording import describe, describe_name, model_tags
 from cxpredict.jobs.results import TrainedModel
-from cxpredict.jobs.tracking import Store, describe, gate_tags, quiet
+from cxpredict.jobs.tracking import Store, quiet
+
+PREDICTING = ("lightgbm", "mlflow", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy")
+"""Packages that a bundle needs to predict."""
 
 
-def register(store: Store, trained: TrainedModel, X: pd.DataFrame) -> tuple[str, str, str]:
-    """Log a bundle to the active run as a pyfunc model and register it.
+def register(
+    store: Store, trained: TrainedModel, X: pd.DataFrame, *, tags: Mapping[str, str] | None = None
+) -> tuple[str, str, str]:
+    """Register a bundle as a pyfunc model of the active run, unless it is there already.
 
     Parameters
     ----------
@@ -25,43 +34,108 @@ def register(store: Store, trained: TrainedModel, X: pd.DataFrame) -> tuple[str,
         The model with its evidence, which describes the version.
     X : DataFrame
         Features it was trained on: their names and kinds make the signature.
+    tags : mapping, optional
+        Further tags of a new version, such as the key of the run.
 
     Returns
     -------
     version, alias, digest : str
         Alias ``refused`` if the gate did not let it pass, else ``champion`` if the name has none
         yet, else ``challenger``; SHA-256 of the bundle.
+
+    Notes
+    -----
+    The same bundle is registered once: its version is found by the digest, under the lock of the
+    store. A version that is or was champion keeps its alias; any other has the alias and the tags
+    of the gate's latest decision, which is the one against the champion of today.
     """
-    import mlflow
-
-    from cxpredict import __version__
-
     bundle, client = trained.bundle, store.client
-    with TemporaryDirectory() as folder:
+    with store.writing(), TemporaryDirectory() as folder:
         saved = Path(folder) / "bundle"
         digest = bundle.save(saved)
-        model = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(Path(__file__).with_name("pyfunc.py")),
-            artifacts={"bundle": str(saved)},
-            pip_requirements=[f"cxpredict=={__version__}"],
-            signature=_signature(bundle, X),
-        )
-    if not client.search_registered_models(f"name = '{bundle.name}'"):
-        client.create_registered_model(bundle.name)
-    version = client.create_model_version(
-        bundle.name,
+        _describe_name(client, bundle)
+        version = _find(client, bundle.name, digest)
+        if version is None:
+            found = {"bundle_sha256": digest, **model_tags(trained), **(tags or {})}
+            version = _add(client, trained, _log(bundle, saved, X), found)
+        alias = _place(client, trained, version)
+    return version, alias, digest
+
+
+def _log(bundle: Bundle, saved: Path, X: pd.DataFrame) -> Any:
+    """Log a saved bundle to the active run as a pyfunc model."""
+    import mlflow
+
+    return mlflow.pyfunc.log_model(
+        name="model",
+        python_model=str(Path(__file__).with_name("pyfunc.py")),
+        artifacts={"bundle": str(saved)},
+        pip_requirements=requirements(),
+        signature=_signature(bundle, X),
+    )
+
+
+def requirements() -> list[str]:
+    """Pin what a bundle needs to predict, exactly as installed.
+
+    Examples
+    --------
+    >>> [pin.split("==")[0] for pin in requirements()][:2]
+    ['cxpredict', 'lightgbm']
+    """
+    return [
+        f"cxpredict=={__version__}",
+        *(f"{name}=={metadata.version(name)}" for name in PREDICTING),
+    ]
+
+
+def _describe_name(client: Any, bundle: Bundle) -> None:
+    words, found = describe_name(bundle), client.search_registered_models(f"name = '{bundle.name}'")
+    if not found:
+        client.create_registered_model(bundle.name, {"kind": bundle.kind}, words)
+    elif found[0].description != words:
+        client.update_registered_model(bundle.name, words)
+
+
+def _find(client: Any, name: str, digest: str) -> str | None:
+    """Look up the version that holds a bundle; the oldest if there are several."""
+    found = client.search_model_versions(f"name = '{name}' and tag.bundle_sha256 = '{digest}'")
+    return str(min(int(each.version) for each in found)) if found else None
+
+
+def _add(client: Any, trained: TrainedModel, model: Any, tags: Mapping[str, str]) -> str:
+    import mlflow
+
+    added = client.create_model_version(
+        trained.bundle.name,
         source=model.model_uri,
         run_id=mlflow.active_run().info.run_id,
-        tags={"bundle_sha256": digest, "kind": bundle.kind, **gate_tags(trained.gate)},
+        tags=dict(tags),
         description=describe(trained),
         model_id=model.model_id,
-    ).version
-    aliases = client.get_registered_model(bundle.name).aliases
+    )
+    return str(added.version)
+
+
+def _place(client: Any, trained: TrainedModel, version: str) -> str:
+    """Give a version its alias and the tags of the gate, unless it is or was champion."""
+    name = trained.bundle.name
+    aliases = {
+        alias: str(number) for alias, number in client.get_registered_model(name).aliases.items()
+    }
+    for alias in ("champion", "archived"):
+        if aliases.get(alias) == version:
+            return alias
     passed = "challenger" if "champion" in aliases else "champion"
-    alias = passed if trained.gate.passed else "refused"
-    client.set_registered_model_alias(bundle.name, alias, version)
-    return str(version), alias, digest
+    placed = passed if trained.gate.passed else "refused"
+    for key, value in model_tags(trained).items():
+        client.set_model_version_tag(name, version, key, value)
+    client.update_model_version(name, version, describe(trained))
+    for alias, number in aliases.items():
+        if number == version and alias in ("challenger", "refused") and alias != placed:
+            client.delete_registered_model_alias(name, alias)
+    client.set_registered_model_alias(name, placed, version)
+    return placed
 
 
 def _signature(bundle: Bundle, X: pd.DataFrame) -> Any:
@@ -87,48 +161,88 @@ def champion_of(store: Store, name: str) -> Bundle | None:
     return load_bundle(f"models:/{name}@champion", artifacts=store.folder)
 
 
-def load_bundle(source: str | Path, *, artifacts: str | Path = "artifacts") -> Bundle:
+def load_bundle(
+    source: str | Path,
+    *,
+    digest: str | None = None,
+    key: str | Path | None = None,
+    artifacts: str | Path = "artifacts",
+) -> Bundle:
     """Load a model bundle from a folder or from the registry.
 
     Parameters
     ----------
     source : str or Path
         A bundle folder, or ``models:/name@alias`` or ``models:/name/version``.
+    digest : str, optional
+        SHA-256 that `Bundle.save` returned. A folder needs it, or the key; a registered version
+        has it as its tag ``bundle_sha256``, which must be the same if both are there.
+    key : str or Path, optional
+        File with the secret that the bundle was signed with, or ``env:NAME``.
     artifacts : str or Path, default "artifacts"
         The artifacts folder whose registry is asked.
 
     Returns
     -------
     Bundle
-        With its registry version, or its digest, as `version`.
+        With its registry version, or the beginning of its digest, as `version`.
 
     Raises
     ------
     ModelError
-        There is no such model, or the bundle was changed.
+        There is no such model, nobody vouches for the bundle, or it was changed.
+    ConfigError
+        There is no key, or it is too short.
+
+    Notes
+    -----
+    Digests are checked before any parser sees a byte, against what is kept outside the bundle.
+    Whoever can write both the files and the registry's database can still replace a model; a key
+    kept elsewhere finds that too.
     """
     if not str(source).startswith("models:/"):
-        return Bundle.load(Path(source))
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
+        return Bundle.load(source, digest=digest, key=key)
     store = Store(Path(artifacts).resolve())
     name, version = _parse_model_uri(str(source))
     if not (store.folder / "mlflow.db").is_file():
         raise ModelError(f"{source}: no model store under {store.folder.name}/; train first")
     with quiet():
-        try:
-            if version.startswith("@"):
-                found = store.client.get_model_version_by_alias(name, version[1:])
-            else:
-                found = store.client.get_model_version(name, version)
-            logged = store.client.get_logged_model(found.source.removeprefix("models:/"))
-            folder = mlflow.artifacts.download_artifacts(
-                logged.artifact_location, tracking_uri=store.uri
-            )
-        except MlflowException as error:
-            raise ModelError(f"{source}: {_absent(store, name, version)}") from error
-    return Bundle.load(Path(folder) / "artifacts" / "bundle", version=str(found.version))
+        found = _find_version(store, name, version)
+        folder = _fetch(store, found)
+    kept = found.tags.get("bundle_sha256")
+    if kept is None:
+        raise ModelError(f"{source}: the version has no tag bundle_sha256; train it again")
+    if digest is not None and digest.lower() != kept:
+        raise ModelError(f"{source}: the registered version has another digest than the one given")
+    return Bundle.load(folder, digest=kept, key=key, version=str(found.version))
+
+
+def _find_version(store: Store, name: str, version: str) -> Any:
+    """Ask the registry for a version by number or alias."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        if version.startswith("@"):
+            return store.client.get_model_version_by_alias(name, version[1:])
+        return store.client.get_model_version(name, version)
+    except MlflowException as error:
+        mark = version if version.startswith("@") else f"/{version}"
+        raise ModelError(f"models:/{name}{mark}: {_absent(store, name, version)}") from error
+
+
+def _fetch(store: Store, found: Any) -> Path:
+    """Bring the bundle of a version to this machine, if it is not here already."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        logged = store.client.get_logged_model(found.source.removeprefix("models:/"))
+        place = f"{logged.artifact_location}/artifacts/bundle"
+        return Path(mlflow.artifacts.download_artifacts(place, tracking_uri=store.uri))
+    except (MlflowException, OSError) as error:
+        raise ModelError(
+            f"models:/{found.name}/{found.version}: its files are gone; train it again"
+        ) from error
 
 
 def _absent(store: Store, name: str, version: str) -> str:

@@ -16,7 +16,7 @@ from cxpredict.config import Config, load_config
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, DataError, EmptyDataError
 from cxpredict.jobs.bundle import Bundle
-from cxpredict.jobs.publish import digest, publishing, write_json
+from cxpredict.jobs.publish import publishing, write_json
 from cxpredict.jobs.records import open_records, write_rejects
 from cxpredict.jobs.registry import load_bundle
 from cxpredict.jobs.scoring.rows import score_customers
@@ -132,11 +132,7 @@ def _publish(
         "model": f"{bundle.name}/{bundle.version}",
         "model_sha256": bundle.digest,
         "config_sha256": sha256(config.model_dump_json().encode()).hexdigest(),
-        "inputs_sha256": {
-            path: digest(config.path(path))
-            for source in config.sources.values()
-            for path in (source.path, *(join.path for join in source.join))
-        },
+        "inputs_sha256": dict(log.inputs) if log is not None else {},
         "rows": {"scored": len(scores)},
     }
     with publishing(folder) as new:

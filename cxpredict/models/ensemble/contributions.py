@@ -32,7 +32,7 @@ class TreeContributions:
     Attributes
     ----------
     booster : lightgbm.Booster
-        Explained; numeric splits only.
+        What is explained.
     base : float
         Mean log-odds over its training rows.
     groups : tuple of ndarray, or None
@@ -69,6 +69,9 @@ class TreeContributions:
     def of(cls, booster: lgb.Booster) -> Self:
         """Read the trees of a booster, and compare with LightGBM on rows that lie on splits."""
         read = groups_of(booster.model_to_string())
+        if read is None:
+            row = np.zeros((1, booster.num_feature()))
+            return cls(booster, float(_by_lightgbm(booster, row, n_jobs=1)[0, -1]), None)
         rows = _hard_rows(read.features, read.high, booster.num_feature())
         exact = _by_lightgbm(booster, rows, n_jobs=1)
         fast = cls(booster, float(exact[0, -1]), read.arrays())

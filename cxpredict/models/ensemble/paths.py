@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cxpredict.errors import ModelError
-
 __all__ = ["Groups", "groups_of"]
 
 MOST_QUESTIONS = 10
@@ -49,6 +47,11 @@ class _Tree:
     leaf_count: list[int]
     count: list[int]
 
+    @property
+    def plain(self) -> bool:
+        """Say whether all splits are on numbers, and zeros do not count as missing."""
+        return not any(kind & 1 or (kind >> 2) & 3 == _ZERO for kind in self.decision)
+
     def rows(self, node: int) -> int:
         """Return how many training rows came to a split or leaf."""
         return self.count[node] if node >= 0 else self.leaf_count[~node]
@@ -61,10 +64,9 @@ class _Tree:
 
     def gaps_left(self, node: int) -> bool:
         """Say whether a gap goes left; where none was seen in training LightGBM reads 0."""
-        missing = (self.decision[node] >> 2) & 3
-        if self.decision[node] & 1 or missing == _ZERO:
-            raise ModelError("expected splits on numbers, without zeros that count as missing.")
-        return bool(self.decision[node] & 2) if missing == _NAN else self.threshold[node] >= 0.0
+        if (self.decision[node] >> 2) & 3 == _NAN:
+            return bool(self.decision[node] & 2)
+        return self.threshold[node] >= 0.0
 
     def onward(self, node: int, path: Path) -> Iterator[tuple[int, Path]]:
         """Return both children and the paths to them."""
@@ -170,7 +172,7 @@ class Groups:
             self._add_leaves(tree, child, onward, told, columns)
 
 
-def groups_of(model_text: str) -> Groups:
+def groups_of(model_text: str) -> Groups | None:
     """Read the leaves of all trees.
 
     Parameters
@@ -180,16 +182,14 @@ def groups_of(model_text: str) -> Groups:
 
     Returns
     -------
-    Groups
-
-    Raises
-    ------
-    ModelError
-        A split is on a category, or takes zeros for missing.
+    Groups or None
+        None where a split is on a category, or takes zeros for missing.
     """
     groups = Groups()
     for block in model_text.split("\nTree=")[1:]:
         tree = _tree(block)
+        if not tree.plain:
+            return None
         if len(tree.value) > 1:
             _walk(tree, 0, {}, groups)
     return groups

@@ -130,8 +130,8 @@ def test_trees_without_splits():
 def test_what_the_tables_do_not_know_is_left_to_lightgbm(categories, zero):
     rng = np.random.default_rng(0)
     X = rng.integers(0, 5, (400, 3)).astype(float)
-    params = {**QUIET, "zero_as_missing": zero}
-    y = (X[:, 0] == 2) ^ (X[:, 1] > 2)
+    params = {**QUIET, "zero_as_missing": zero, "min_data_per_group": 1, "cat_smooth": 0.0}
+    y = (X[:, 0] == 2) | (X[:, 1] > 3)
     booster = lgb.train(params, lgb.Dataset(X, y, categorical_feature=categories), 5)
     trees = TreeContributions.of(booster)
     assert trees.groups is None

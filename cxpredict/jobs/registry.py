@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pandas as pd
-
-from cxpredict import __version__
 from cxpredict.errors import ModelError
 from cxpredict.jobs.bundle import Bundle
+from cxpredict.jobs.logged import pyfunc_arguments
 from cxpredict.jobs.recording import describe, describe_name, model_tags
 from cxpredict.jobs.results import TrainedModel
 from cxpredict.jobs.tracking import Store, quiet
 
-PREDICTING = ("lightgbm", "mlflow", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy")
-"""Packages that a bundle needs to predict."""
-
 
 def register(
-    store: Store, trained: TrainedModel, X: pd.DataFrame, *, tags: Mapping[str, str] | None = None
+    store: Store, trained: TrainedModel, *, tags: Mapping[str, str] | None = None
 ) -> tuple[str, str, str]:
     """Register a bundle as a pyfunc model of the active run, unless it is there already.
 
@@ -32,8 +26,6 @@ def register(
         Where.
     trained : TrainedModel
         The model with its evidence, which describes the version.
-    X : DataFrame
-        Features it was trained on: their names and kinds make the signature.
     tags : mapping, optional
         Further tags of a new version, such as the key of the run.
 
@@ -57,36 +49,16 @@ def register(
         version = _find(client, bundle.name, digest)
         if version is None:
             found = {"bundle_sha256": digest, **model_tags(trained), **(tags or {})}
-            version = _add(client, trained, _log(bundle, saved, X), found)
+            version = _add(client, trained, _log(bundle, saved, digest), found)
         alias = _place(client, trained, version)
     return version, alias, digest
 
 
-def _log(bundle: Bundle, saved: Path, X: pd.DataFrame) -> Any:
+def _log(bundle: Bundle, saved: Path, digest: str) -> Any:
     """Log a saved bundle to the active run as a pyfunc model."""
     import mlflow
 
-    return mlflow.pyfunc.log_model(
-        name="model",
-        python_model=str(Path(__file__).with_name("pyfunc.py")),
-        artifacts={"bundle": str(saved)},
-        pip_requirements=requirements(),
-        signature=_signature(bundle, X),
-    )
-
-
-def requirements() -> list[str]:
-    """Pin what a bundle needs to predict, exactly as installed.
-
-    Examples
-    --------
-    >>> [pin.split("==")[0] for pin in requirements()][:2]
-    ['cxpredict', 'lightgbm']
-    """
-    return [
-        f"cxpredict=={__version__}",
-        *(f"{name}=={metadata.version(name)}" for name in PREDICTING),
-    ]
+    return mlflow.pyfunc.log_model(name="model", **pyfunc_arguments(bundle, saved, digest))
 
 
 def _describe_name(client: Any, bundle: Bundle) -> None:
@@ -136,20 +108,6 @@ def _place(client: Any, trained: TrainedModel, version: str) -> str:
             client.delete_registered_model_alias(name, alias)
     client.set_registered_model_alias(name, placed, version)
     return placed
-
-
-def _signature(bundle: Bundle, X: pd.DataFrame) -> Any:
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
-
-    inputs = [
-        ColSpec("string" if X[name].dtype == "category" else "double", name, required=False)
-        for name in X.columns
-    ]
-    outputs = bundle.risk(X.head(1))
-    kinds = ["string" if outputs[name].dtype == "str" else "double" for name in outputs]
-    columns = [ColSpec(kind, name) for kind, name in zip(kinds, outputs, strict=True)]
-    return ModelSignature(Schema(inputs), Schema(columns))
 
 
 def champion_of(store: Store, name: str) -> Bundle | None:

@@ -11,6 +11,7 @@ import pandas as pd
 from cxpredict.config import Config, CustomerSplit, load_config
 from cxpredict.config.reading import nearest
 from cxpredict.data.log import CustomerLog
+from cxpredict.drivers.reasons import ReasonBasis
 from cxpredict.errors import ConfigError, DataError
 from cxpredict.features.aggregates import aggregates_of
 from cxpredict.features.audit import LeakAudit, audit_leakage
@@ -138,6 +139,7 @@ def _train_one(
         bands=getattr(config.bands, kind),
         card={},
         tagger=tagger,
+        basis=ReasonBasis.learn(train_rows.X),
     )
     say(f"{name}: evaluating on {len(test_rows.X):,} test rows, explaining with SHAP")
     notes = (*notes_on(config, train_rows, test_rows, audit, dropped), *left_out)
@@ -206,7 +208,7 @@ def _register(
         with store.writing():
             log_model(trained, {n: (rows.X, rows.y) for n, rows in parts.items()}, evaluation)
             log_customers(customers)
-        version, alias, digest = register(store, trained, parts["training"].X, tags=tags)
+        version, alias, digest = register(store, trained, tags=tags)
     bundle = replace(trained.bundle, version=version, digest=digest)
     today = bundle.problem.to_score(log, _today(config, log))
     at_risk = score_customers(bundle, log, today, config)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cxpredict.config import Bands
+from cxpredict.drivers.reasons import ReasonBasis
 from cxpredict.features.origin import Origin
 from cxpredict.features.problem import ChurnProblem, SatisfactionProblem
 from cxpredict.features.text.tagger import CommentTagger
@@ -51,6 +52,8 @@ class Bundle:
         What a reviewer wants to know: dates, counts, metrics, leaks, versions.
     tagger : CommentTagger or None
         What makes features of comments, where the run does.
+    basis : ReasonBasis or None
+        What reasons are worded against, learnt from the training rows.
     baseline : dict or None
         Distributions of the training rows, plain values, to compare other rows with.
     digest : str
@@ -67,6 +70,7 @@ class Bundle:
     bands: Bands
     card: dict[str, Any]
     tagger: CommentTagger | None = None
+    basis: ReasonBasis | None = None
     baseline: dict[str, Any] | None = None
     digest: str = ""
     version: str = ""

@@ -8,6 +8,7 @@ from cxpredict.action.targets import Offer, assign_arms, rank_targets
 from cxpredict.config import Config
 from cxpredict.data.log import CustomerLog
 from cxpredict.drivers.explain import explain
+from cxpredict.drivers.reasons import reasons_in_words
 from cxpredict.features.build import build_features
 from cxpredict.jobs.bundle import Bundle
 from cxpredict.jobs.scoring.money import offer_of, value_if_kept
@@ -60,9 +61,16 @@ def score_rows(
         scores["expected_score"] = risk["expected_score"].to_numpy()
     scores[REASONS] = None
     if reasons:
-        scores[REASONS] = explain(bundle.model, X).reasons(top=len(REASONS)).to_numpy()
+        scores[REASONS] = _reasons(bundle, X).to_numpy()
     scores["model_version"] = f"{bundle.name}/{bundle.version}"
     return scores[schema(bundle.kind).names]
+
+
+def _reasons(bundle: Bundle, X: pd.DataFrame) -> pd.DataFrame:
+    if bundle.basis is None:
+        return explain(bundle.model, X).reasons(top=len(REASONS))
+    values, _ = bundle.model.contributions(X)
+    return reasons_in_words(values, X, bundle.basis, top=len(REASONS))
 
 
 def _add_money(

@@ -98,6 +98,8 @@ def test_a_row_is_the_same_in_any_batch_to_the_last_bit(monkeypatch):
     np.testing.assert_array_equal(trees.values(X[order]), together[order])
     np.testing.assert_array_equal(trees.values(X[7:8]), together[7:8])
     assert trees.values(X[:0]).shape == (0, 12)
+    monkeypatch.setattr(contributions, "FEW", 64)
+    np.testing.assert_array_equal(trees.values(X, n_jobs=2), together)
     monkeypatch.setattr(contributions, "BLOCK", 64)
     np.testing.assert_array_equal(trees.values(X, n_jobs=2), together)
     again = TreeContributions.of(lgb.Booster(model_str=booster.model_to_string()))

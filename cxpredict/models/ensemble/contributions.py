@@ -19,6 +19,8 @@ Floats = npt.NDArray[np.float64]
 
 BLOCK = 32_768
 """Rows that are worked on together: enough to look up most patterns, few enough for the cache."""
+FEW = 2_048
+"""Rows from which another thread pays."""
 TOLERANCE = 1e-9
 """Largest difference from LightGBM's own contributions, in log-odds."""
 ZERO = float(np.float32(1e-35))
@@ -83,16 +85,20 @@ class TreeContributions:
         if self.groups is None:
             return _by_lightgbm(self.booster, matrix, n_jobs=n_jobs)[:, :-1]
         out = np.empty(matrix.shape)
-        starts = range(0, len(matrix), BLOCK)
-        workers = min(n_threads(n_jobs), len(starts)) or 1
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(lambda start: self._fill(matrix, out, start), starts))
+        threads = n_threads(n_jobs)
+        size = int(np.clip(-(-len(matrix) // threads), FEW, BLOCK))
+        blocks = [slice(start, start + size) for start in range(0, len(matrix), size)]
+        if len(blocks) < 2 or threads == 1:
+            for rows in blocks:
+                self._fill(matrix, out, rows)
+            return out
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(lambda rows: self._fill(matrix, out, rows), blocks))
         return out
 
-    def _fill(self, matrix: Floats, out: Floats, start: int) -> None:
+    def _fill(self, matrix: Floats, out: Floats, rows: slice) -> None:
         from cxpredict.models.ensemble.kernel import add_contributions, quadrature
 
-        rows = slice(start, start + BLOCK)
         columns = np.ascontiguousarray(matrix[rows].T)
         columns[np.abs(columns) <= ZERO] = 0.0
         found = np.zeros(columns.shape)

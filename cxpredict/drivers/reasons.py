@@ -133,6 +133,7 @@ class ReasonBasis:
         missing = [name for name in self.origins if name not in X.columns]
         if missing:
             raise DataError(f"X lacks {len(missing)} features of the model: {missing[:5]}.")
+        X = pd.DataFrame(X)  # without attrs, which pandas copies deeply with every column
         X = X[list(self.origins)]
         turned = [
             name
@@ -188,7 +189,7 @@ def reasons_in_words(
     ['', 'Contract is Month-to-Month']
     """
     check_count("top", top)
-    X = basis.aligned(X)
+    index, X = X.index, basis.aligned(X).reset_index(drop=True)
     subjects = list(basis.subjects.values())
     sums, names = sum_by_group(contributions, subjects)
     spokesman = _strongest_feature(contributions, subjects, names)
@@ -202,7 +203,7 @@ def reasons_in_words(
         )
         for rank in range(top)
     }
-    return pd.DataFrame(columns, index=X.index)
+    return pd.DataFrame(columns, index=X.index).set_axis(index)
 
 
 def _without_repeats(text: Words, facts: Words) -> Words:
@@ -233,11 +234,11 @@ def _phrases(
     text, facts = np.full(chosen.shape, "", dtype=object), np.full(chosen.shape, "", dtype=object)
     for place in np.unique(chosen[chosen >= 0]):
         rows, ranks = np.nonzero(chosen == place)
-        column = X.iloc[:, place]
+        values = X.iloc[rows, place]
         name = str(X.columns[place])
         origin, typical = basis.origins[name], basis.typical[name]
-        values = column.iloc[rows].astype(object).where(column.iloc[rows].notna(), None)
-        codes, levels = pd.factorize(values, use_na_sentinel=False)
+        codes, levels = pd.factorize(values)  # a gap is −1 and takes the last words
+        levels = [*(plain_value(level) for level in levels), None]
         worded = [phrase(name, origin, level, typical) for level in levels]
         told = [_fact(origin, level, words) for level, words in zip(levels, worded, strict=True)]
         text[rows, ranks] = np.array(worded, dtype=object)[codes]

@@ -92,10 +92,7 @@ def as_frame(estimator: Any, X: Any, *, reset: bool) -> pd.DataFrame:
 
 def _without_attrs(X: pd.DataFrame) -> pd.DataFrame:
     """Leave out the origins of features, which pandas copies deeply with every column it takes."""
-    if X.attrs:
-        X = X.copy(deep=False)
-        X.attrs = {}
-    return X
+    return pd.DataFrame(X) if X.attrs else X
 
 
 def _without_dictionaries(X: pd.DataFrame) -> pd.DataFrame:

@@ -97,20 +97,10 @@ class Bundle:
         DataFrame
             Columns probability, low, high, risk_band; for satisfaction also expected_score.
         """
-        interval = self.model.predict_interval(X)
-        if self.kind == "churn":
-            probability = self.model.predict_proba(X)[:, 1]
-        else:
-            probability = self.model.low_score_probability(X)
-        risk = pd.DataFrame(
-            {"probability": probability, "low": interval[:, 0], "high": interval[:, 1]},
-            index=X.index,
-        )
+        risk = self.model.predict_risk(X)
         bounds = [-np.inf, self.bands.medium, self.bands.high, np.inf]
         bands = pd.cut(risk["probability"], bounds, right=False, labels=["low", "medium", "high"])
         risk["risk_band"] = bands.astype("str")
-        if self.kind == "satisfaction":
-            risk["expected_score"] = self.model.expected_score(X)
         return risk
 
     def files(self) -> dict[str, bytes]:

@@ -98,7 +98,7 @@ def test_its_parts_are_where_people_look_for_them(run):
     files = bundle.files()
     told = json.loads(files["bundle.json"])
     assert told["problem"]["horizon_days"] == bundle.problem.settings.horizon_days
-    X = run.models[0].drivers.features
+    X = run.models[0].drivers.values
     assert told["base_log_odds"] == bundle.model.contributions(X)[1]
     assert "lightgbm" in told["packages"]
     assert json.loads(files["manifest.json"])["format"] == 2
@@ -294,4 +294,4 @@ def test_nothing_is_pickled_anywhere(run):
     files = [path for path in written.rglob("*") if path.is_file()]
     assert len(files) > 50
     assert not [p for p in files if p.suffix in {".pkl", ".pickle", ".joblib", ".skops", ".npy"}]
-    assert not [p.name for p in files if p.open("rb").read(1) == b"\x80"]  # how pickles begin
+    assert not [p.name for p in files if p.read_bytes()[:1] == b"\x80"]  # how pickles begin

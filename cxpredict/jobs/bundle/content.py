@@ -35,6 +35,9 @@ __all__ = ["PACKAGES", "fields_of", "files_of"]
 PACKAGES = ("cxpredict", "lightgbm", "numpy", "pandas", "scikit-learn", "scipy")
 _CALIBRATIONS = ("calibration", "calibrations")
 _COLUMNS = ("columns", "column_report")
+_TOLD = frozenset(
+    ("name", "kind", "problem", "aggregates", "exclude", "bands", "base_log_odds", "packages")
+)
 _TAKEN_APART = (*_CALIBRATIONS, *_COLUMNS, "ensemble")
 
 
@@ -100,6 +103,8 @@ def _fields(parts: Mapping[str, dict[str, Any]], boosters: list[str]) -> dict[st
     from cxpredict.models.satisfaction import SatisfactionModel
 
     told = parts[BUNDLE]
+    if set(told) != _TOLD:
+        raise ModelError(f"{BUNDLE}: expected {', '.join(sorted(_TOLD))} and nothing else")
     churn = {"churn": True, "satisfaction": False}[told["kind"]]
     model = parts[MODEL]
     ensemble = {**model["ensemble"], "boosters": boosters}

@@ -61,12 +61,13 @@ def score_rows(
         scores["expected_score"] = risk["expected_score"].to_numpy()
     scores[REASONS] = None
     if reasons:
-        scores[REASONS] = _reasons(bundle, X).to_numpy()
+        scores[REASONS] = reasons_of(bundle, X).to_numpy()
     scores["model_version"] = f"{bundle.name}/{bundle.version}"
     return scores[schema(bundle.kind).names]
 
 
-def _reasons(bundle: Bundle, X: pd.DataFrame) -> pd.DataFrame:
+def reasons_of(bundle: Bundle, X: pd.DataFrame) -> pd.DataFrame:
+    """Say in words what raises the risk of each row most: the columns `REASONS`, index of X."""
     if bundle.basis is None:
         return explain(bundle.model, X).reasons(top=len(REASONS))
     values, _ = bundle.model.contributions(X)

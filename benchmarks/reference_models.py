@@ -26,7 +26,7 @@ MEASURES = (
 
 
 def origins():
-    """Name 60 features as `build_features` would: six kinds of events, five measures, two windows."""
+    """Name 60 features: six kinds of events, five measures, two windows."""
     made = [
         Origin("interactions", measure, column, (("kind", kind),), window)
         for kind in KINDS

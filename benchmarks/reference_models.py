@@ -16,11 +16,17 @@ N_FEATURES = 60
 N_TREES, N_LEAVES = 500, 31
 FLAGGED = 0.1
 KINDS = ("complaint", "call", "visit", "order", "delivery", "login")
-MEASURES = (("count", ""), ("mean", "value"), ("days_since", ""), ("sum", "value"), ("max", "value"))
+MEASURES = (
+    ("count", ""),
+    ("mean", "value"),
+    ("days_since", ""),
+    ("sum", "value"),
+    ("max", "value"),
+)
 
 
 def origins():
-    """Name 60 features as `build_features` would: six kinds of events, five measures, two windows."""
+    """Name 60 features: six kinds of events, five measures, two windows."""
     made = [
         Origin("interactions", measure, column, (("kind", kind),), window)
         for kind in KINDS
@@ -61,7 +67,9 @@ def answers(X, seed):
     Z = (Z - Z.mean(axis=0)) / Z.std(axis=0)
     weight = rng.normal(size=Z.shape[1]) * 0.25
     margin = Z @ weight + 0.3 * Z[:, 0] * Z[:, 7] + 0.3 * np.sin(2.0 * Z[:, 11]) - 1.5
-    return pd.Series((rng.random(len(X)) < 1.0 / (1.0 + np.exp(-margin))).astype(int), index=X.index)
+    return pd.Series(
+        (rng.random(len(X)) < 1.0 / (1.0 + np.exp(-margin))).astype(int), index=X.index
+    )
 
 
 def bundle_of(model, X):

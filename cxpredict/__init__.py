@@ -87,6 +87,7 @@ _HOMES = {
     "cxpredict.jobs.backtest": ("backtest",),
     "cxpredict.jobs.gate": ("GateDecision", "promotion_gate"),
     "cxpredict.jobs.scoring": ("score",),
+    "cxpredict.jobs.scoring.one": ("score_one",),
     "cxpredict.jobs.monitoring.baseline": ("learn_baseline",),
     "cxpredict.jobs.monitoring.drift": ("DriftCounts",),
     "cxpredict.jobs.monitoring.monitor": ("monitor",),

@@ -143,6 +143,19 @@ def feature_table(
     return features
 
 
+def features_of(
+    log: CustomerLog,
+    population: ir.Table,
+    *,
+    aggregates: Sequence[Origin],
+    exclude: Sequence[str],
+    dates: Sequence[datetime],
+    n_rows: int,
+) -> tuple[ir.Table, dict[str, Origin]]:
+    """Express features as for a population of so many rows at these dates, digit for digit."""
+    return join_features(log, population, aggregates, exclude, _grid_dates(dates, n_rows))
+
+
 def to_frame(
     features: ir.Table, origins: Mapping[str, Origin], index: pd.MultiIndex
 ) -> pd.DataFrame:

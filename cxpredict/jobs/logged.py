@@ -95,6 +95,18 @@ def pyfunc_arguments(bundle: Bundle, folder: Path, digest: str) -> dict[str, Any
         What `Bundle.save` returned. It is kept with the configuration of the logged model, outside
         the bundle; ``load_model(uri, model_config={"bundle_sha256": digest})`` takes the one that
         the caller knows, such as the tag of the registered version.
+
+    Returns
+    -------
+    dict
+        ``python_model`` (code, no object), ``artifacts``, ``model_config``, ``metadata`` (kind of
+        each input), ``pip_requirements``, ``signature`` and ``input_example``.
+
+    Notes
+    -----
+    Whoever can write the logged folder can change its configuration, and its code, as well: that
+    digest finds damage and a bundle taken from elsewhere. Against an attacker give the digest of
+    the registry, or load the bundle with `load_bundle`.
     """
     return {
         "python_model": str(Path(__file__).with_name("pyfunc.py")),

@@ -44,6 +44,8 @@ def check(config: ConfigFile) -> None:
     _show(log.quality, "Records")
     if len(log.rules):
         _show(log.rules, "Rejected rows by rule")
+    if len(log.changes):
+        _show(log.changes, "Values read otherwise than they stand")
 
 
 @app.command()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from cxpredict.config import Config, load_config
 from cxpredict.data.checks import check_count
@@ -100,34 +99,32 @@ def score(
     home = Path(out) if out else config.path(config.artifacts) / "scores" / bundle.name
     request = Request(config, bundle, day, home, reasons=reasons, format=format, limit=limit)
     if to is not None:
-        check_address(to, limited=limit is not None)
-    say("digesting the inputs", 0, 0)
-    told = request.identity()
+        check_address(to, request)
     if dry_run:
-        return _plan(request, told, say)
+        return _plan(request, say)
 
     def waiting() -> None:
         say("another job writes this result: waiting for it", 0, 0)
 
     with holding(request.folder, waiting):
-        done = None if force else finished(request.folder, told["run_key"])
-        result = done or run_job(request, told, chunk_rows, say)
+        result = run_job(request, chunk_rows, say, force=force)
         if to is not None:
             say("writing the database table", 0, 0)
-            replace_rows(to, request, result.folder / request.file)
+            replace_rows(to, request, result.file)
     if not result.manifest["rows"]["scored"]:
         raise EmptyDataError(f"no active customer at {day.date()}: nobody to score")
     return result
 
 
-def _plan(request: Request, told: dict[str, Any], say: Progress) -> Scoring:
+def _plan(request: Request, say: Progress) -> Scoring:
     """Find out what a job would do, without writing anything."""
-    done = finished(request.folder, told["run_key"])
-    if done is not None:
-        return done
     say("opening and checking the records", 0, 0)
     log = CustomerLog.open(request.config)
     check_day(log, request.day)
+    told = request.identity(log.inputs)
+    done = finished(request.folder, told["run_key"])
+    if done is not None:
+        return done
     count = int(request.bundle.problem.to_score_table(log, request.day).count().execute())
     if not count:
         raise EmptyDataError(f"no active customer at {request.day.date()}: nobody to score")

@@ -34,19 +34,24 @@ from cxpredict.jobs.scoring.table import schema
 LATEST_DAYS = 31
 
 
-def run_job(request: Request, told: dict[str, Any], chunk_rows: int, say: Progress) -> Scoring:
-    """Score and publish, for who holds the folder; `told` is the identity of the request."""
+def run_job(
+    request: Request, chunk_rows: int, say: Progress, *, force: bool = False
+) -> Scoring:
+    """Score and publish, for who holds the folder, unless it holds this very result."""
     say("opening and checking the records", 0, 0)
     try:
         log = open_records(request.config)
     except EmptyDataError:
-        if request.folder.exists():  # an empty file must not replace scores that were good
-            raise
-        with replacing(request.folder) as new:
-            _write_scores(request, new, None)
-            _write_manifest(new, told, {"scored": 0})
+        if not request.folder.exists():  # an empty file must not replace scores that were good
+            with replacing(request.folder) as new:
+                _write_scores(request, new, None)
+                _write_manifest(new, request.identity({}), {"scored": 0})
         raise
     check_day(log, request.day)
+    told = request.identity(log.inputs)
+    done = None if force else finished(request.folder, told["run_key"])
+    if done is not None:
+        return done
     with _engine_errors(request.folder), replacing(request.folder) as new:
         with TemporaryDirectory(dir=new) as work:
             count, extra = _score_chunks(request, log, Path(work), new, chunk_rows, say)

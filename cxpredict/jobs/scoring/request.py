@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
@@ -16,7 +17,6 @@ import pandas as pd
 from cxpredict.config import Config
 from cxpredict.errors import ConfigError
 from cxpredict.jobs.bundle import PACKAGES, Bundle
-from cxpredict.jobs.publish import digest
 
 FORMATS = ("parquet", "csv")
 _MATTERS = {
@@ -84,8 +84,13 @@ class Request:
         found = _TOP.fullmatch(self.reasons)
         return None if found is None else int(found[1])
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self, inputs: Mapping[str, str]) -> dict[str, Any]:
         """Say what the result depends on, and its digest as `run_key`.
+
+        Parameters
+        ----------
+        inputs : mapping of str to str
+            Digests of what was read, as `CustomerLog.inputs`.
 
         Returns
         -------
@@ -104,11 +109,7 @@ class Request:
             "model": f"{self.bundle.name}/{self.bundle.version}",
             "model_sha256": self.bundle.digest,
             "config_sha256": _digest_of(config.model_dump(mode="json", include=_MATTERS)),
-            "inputs_sha256": {
-                path: digest(config.path(path))
-                for source in config.sources.values()
-                for path in (source.path, *(join.path for join in source.join))
-            },
+            "inputs_sha256": dict(inputs),
             "reasons": self.reasons,
             "format": self.format,
             "limit": self.limit,

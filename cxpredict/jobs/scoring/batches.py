@@ -99,7 +99,7 @@ def score_chunks(
     with pq.ParquetWriter(path, columns) as writer, pq.ParquetFile(features.path) as file:
         for batch in file.iter_batches(batch_size=chunk_rows):
             X = _frame(pa.Table.from_batches([batch]), features.origins)
-            if MARGIN in batch.schema.names:
+            if config.value is not None and MARGIN in batch.schema.names:
                 margin = pd.Series(batch[MARGIN].to_numpy(zero_copy_only=False), index=X.index)
                 money["worth"] = worth_of(margin, config.value)
             scores = score_rows(bundle, X, reasons=False, **money)
@@ -176,7 +176,8 @@ def in_order(kind: str, work: Path, group_rows: int) -> Iterator[pa.Table]:
     told = ", ".join(f"r.{c}" if c in REASONS else f"s.{c}" for c in columns.names)
     engine = sorting_engine(work)
     rows = engine.execute(
-        f"SELECT {told} FROM {_file(work / SCORED)} s LEFT JOIN {_file(work / EXPLAINED)} r USING (customer_id) "
+        f"SELECT {told} FROM {_file(work / SCORED)} s "
+        f"LEFT JOIN {_file(work / EXPLAINED)} r USING (customer_id) "
         f"ORDER BY s.{PROBABILITY[kind]} DESC, s.customer_id"
     ).to_arrow_reader(group_rows)
     yield from regroup((pa.Table.from_batches([b]).cast(columns) for b in rows), group_rows)
@@ -204,7 +205,10 @@ def regroup(tables: Iterator[pa.Table], group_rows: int) -> Iterator[pa.Table]:
 
 def sorting_engine(folder: Path) -> duckdb.DuckDBPyConnection:
     """Start an engine of its own that spills into a folder what does not fit its memory."""
-    settings = {"memory_limit": SORT_MEMORY, "temp_directory": str(folder / "spill")}
+    settings: dict[str, Any] = {
+        "memory_limit": SORT_MEMORY,
+        "temp_directory": str(folder / "spill"),
+    }
     engine = duckdb.connect(config=settings)
     engine.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     return engine

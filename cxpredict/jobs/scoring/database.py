@@ -120,14 +120,12 @@ def _fill_sqlalchemy(address: str, table: str, request: Request, file: Path) -> 
 def _columns(columns: pa.Schema) -> list[Any]:
     import sqlalchemy as sql
 
-    kinds = {"customer_id": sql.String(255), "as_of": sql.DateTime(), "model_version": sql.Text()}
-    return [
-        sql.Column(
-            field.name,
-            kinds.get(field.name, sql.Double() if field.type == pa.float64() else sql.Text()),
-        )
-        for field in columns
-    ]
+    kinds: dict[str, Any] = {"customer_id": sql.String(255), "as_of": sql.DateTime()}
+    numbers: dict[str, Any] = {
+        field.name: sql.Double() for field in columns if field.type == pa.float64()
+    }
+    kinds = {**dict.fromkeys(columns.names, sql.Text()), **numbers, **kinds}
+    return [sql.Column(name, kinds[name]) for name in columns.names]
 
 
 def _rows(file: Path) -> Iterator[list[dict[str, Any]]]:

@@ -28,15 +28,13 @@ from cxpredict.jobs.scoring.batches import (
 )
 from cxpredict.jobs.scoring.outputs import GROUP_ROWS, write_rejects, write_tables
 from cxpredict.jobs.scoring.request import Request
-from cxpredict.jobs.scoring.result import DRIFT, MANIFEST, Scoring
+from cxpredict.jobs.scoring.result import DRIFT, MANIFEST, Scoring, finished
 from cxpredict.jobs.scoring.table import schema
 
 LATEST_DAYS = 31
 
 
-def run_job(
-    request: Request, chunk_rows: int, say: Progress, *, force: bool = False
-) -> Scoring:
+def run_job(request: Request, chunk_rows: int, say: Progress, *, force: bool = False) -> Scoring:
     """Score and publish, for who holds the folder, unless it holds this very result."""
     say("opening and checking the records", 0, 0)
     try:

@@ -58,6 +58,19 @@ class Scoring:
         found = {name: self.manifest[name] for name in told if name in self.manifest}
         return {"state": self.state, "folder": str(self.folder), "scores": str(self.file), **found}
 
+    def lines(self) -> list[str]:
+        """Say in a few lines what was done, or would be."""
+        scored = self.manifest["rows"]["scored"]
+        if self.state == "planned":
+            return [f"would score {scored:,} customers and write {self.file}; nothing was written"]
+        did = {"written": "scored", "unchanged": "nothing to do: this very result is there, with"}
+        bands = ", ".join(f"{n:,} {band}" for band, n in self.manifest.get("bands", {}).items())
+        found = [f"{did[self.state]} {scored:,} customers ({bands})", f"scores: {self.file}"]
+        if "drift" in self.manifest:
+            told = ", ".join(f"{n} {status}" for status, n in self.manifest["drift"].items())
+            found.append(f"features against training: {told}; {self.folder / DRIFT}")
+        return found
+
     def raise_if_drifted(self) -> None:
         """Raise a DriftError if the scored customers are not like those of training."""
         table = self.drift

@@ -8,6 +8,7 @@ import yaml
 
 from cxpredict.config import Bands, load_config
 from cxpredict.data.log import CustomerLog
+from cxpredict.drivers.reasons import ReasonBasis
 from cxpredict.features.build import build_features
 from cxpredict.features.origin import Origin
 from cxpredict.features.problem import ChurnProblem
@@ -98,7 +99,9 @@ def save_model(folder):
         aggregates=tuple(SALES),
         exclude=(),
         bands=Bands(medium=0.3, high=0.5),
-        card={"baseline": learn_baseline(X)},
+        card={},
+        basis=ReasonBasis.learn(X),
+        baseline=learn_baseline(X),
     )
     place = folder / "bundle"
     return {"model": place, "digest": bundle.save(place), "as_of": AS_OF}

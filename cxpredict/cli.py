@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 import traceback
@@ -78,6 +79,34 @@ def score(
         result = run_scoring(config, model=model, as_of=as_of, out=out)
     _show(result.scores["risk_band"].value_counts().rename_axis("risk").reset_index(), "Customers")
     _print(f"scores: {result.folder / 'scores.parquet'}")
+
+
+@app.command()
+def monitor(
+    config: Annotated[Path, typer.Option(help="YAML file of the run.")],
+    model: Annotated[str, typer.Option(help="models:/name@champion, or a bundle folder.")],
+    scores: Annotated[
+        list[Path] | None, typer.Option(help="Folder of scores; may be given several times.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure how a model does once outcomes are known; exit code 10 if worse than its test."""
+    from cxpredict.jobs.monitoring.monitor import monitor as run_monitoring
+    from cxpredict.report.monitor import write_monitor_report
+
+    with _working() as say:
+        found = run_monitoring(config, model=model, scores=scores, progress=say)
+        say("writing the page")
+        page = write_monitor_report(found)
+    if as_json:
+        print(json.dumps(found.content(), ensure_ascii=False, allow_nan=False))
+    else:
+        shown = ["as_of", "mature", "customers", "known", "predicted_rate", "observed_rate"]
+        _show(found.cohorts[shown], "Scored dates")
+        if len(found.verdicts):
+            _show(found.verdicts, "Measured against the band of the test")
+        _print(f"page: {page}")
+    found.raise_if_outside()
 
 
 def main() -> None:

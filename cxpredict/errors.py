@@ -7,7 +7,9 @@ CxPredictError (1)
 │   └── RejectShareError (8)    more rows were rejected than `max_reject_share` allows
 ├── LeakageError (4)        a feature knows the answer
 ├── ModelError (5)          a model cannot be fitted, loaded or applied
-└── PublishError (6)        a result could not be written or registered
+├── PublishError (6)        a result could not be written or registered
+├── DriftError (9)          scored rows are not like those of training; the scores are published
+└── PerformanceError (10)   a model performs outside its reference band; the page is published
 """
 
 from typing import Any, ClassVar
@@ -60,3 +62,15 @@ class PublishError(CxPredictError, OSError):
     """A result could not be written or registered."""
 
     exit_code: ClassVar[int] = 6
+
+
+class DriftError(CxPredictError):
+    """The scored rows are not like those of training; the scores are published all the same."""
+
+    exit_code: ClassVar[int] = 9
+
+
+class PerformanceError(CxPredictError):
+    """A model performs worse than in its test; the page that shows it is published."""
+
+    exit_code: ClassVar[int] = 10

@@ -18,6 +18,7 @@ from pydantic import (
 
 from cxpredict.config.features import CommentSettings, Days, FeatureSettings, Settings
 from cxpredict.config.gate import GateSettings
+from cxpredict.config.monitor import MonitorSettings
 from cxpredict.config.reading import check_settings, nearest, read_yaml
 from cxpredict.config.value import (
     NpsSettings,
@@ -238,6 +239,7 @@ class Config(Settings):
     comments: CommentSettings | None = None
     audit: AuditSettings = AuditSettings()
     gate: GateSettings = GateSettings()
+    monitor: MonitorSettings = MonitorSettings()
     engine: EngineSettings = EngineSettings()
     value: ValueSettings | None = None
     offer: OfferSettings | None = None

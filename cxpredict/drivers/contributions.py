@@ -23,8 +23,9 @@ from cxpredict.drivers.grouping import (
     importance,
     sum_by_group,
 )
-from cxpredict.drivers.reasons import plain_value, reasons_in_words, typical_value
+from cxpredict.drivers.reasons import ReasonBasis, plain_value, reasons_in_words, typical_value
 from cxpredict.drivers.single import dependence_table, waterfall_table
+from cxpredict.drivers.subjects import as_columns
 from cxpredict.drivers.tables import long_table, segment_labels, segment_table
 from cxpredict.drivers.wording import describe_feature, phrase
 from cxpredict.errors import ConfigError, DataError
@@ -88,7 +89,8 @@ class Drivers:
         table = table.astype({"direction": "str"}).join(self._importance(signed))
         table["actionable"] = self._actionable
         clocks = [is_clock(origin) for origin in self.origins.values()]
-        table["proxy_of_time"] = self._told_by_time(self._numbers(), self._clocks) | clocks
+        columns = as_columns(self.values, signed)
+        table["proxy_of_time"] = self._told_by_time(columns, self._clocks) | clocks
         return _strongest_first(table)
 
     def by(self, what: str) -> pd.DataFrame:
@@ -189,9 +191,13 @@ class Drivers:
             ``reason_1`` … ``reason_<top>``; empty text where nothing more pushes the risk up. See
             `cxpredict.drivers.reasons.reasons_in_words`.
         """
+        return reasons_in_words(self.contributions.to_numpy(), self.values, self.basis, top=top)
+
+    @cached_property
+    def basis(self) -> ReasonBasis:
+        """What these rows tell about typical values and subjects, see `ReasonBasis`."""
         values = self.contributions.to_numpy()
-        proxies = [name for name, flag in self._by_tenure.items() if flag]
-        return reasons_in_words(values, self.values, self.origins, top=top, proxies=proxies)
+        return ReasonBasis.learn(self.values, self.origins, contributions=values)
 
     def plot(self, top: int = 15) -> "Figure":
         """Draw the strongest drivers as bars with their intervals.
@@ -307,26 +313,9 @@ class Drivers:
     def _actionable(self) -> list[bool]:
         return [is_actionable(*feature, self.actionable) for feature in self.origins.items()]
 
-    def _numbers(self) -> Floats:
-        """Values of features, or the contributions of those that are no numbers."""
-        columns = [
-            self.values[name].to_numpy(dtype=np.float64, na_value=np.nan)
-            if pd.api.types.is_numeric_dtype(self.values[name])
-            else self.contributions[name].to_numpy()
-            for name in self.values
-        ]
-        return np.column_stack(columns)
-
     @cached_property
     def _clocks(self) -> pd.DataFrame:
         return clocks_of(self.values, self.origins)
-
-    @cached_property
-    def _by_tenure(self) -> dict[str, bool]:
-        """Features that mostly say how long a customer has been there, the date apart."""
-        clocks = self._clocks.drop(columns="as_of", errors="ignore")
-        flags = self._told_by_time(self._numbers(), clocks)
-        return dict(zip(self.origins, flags, strict=True))
 
     def _told_by_time(self, columns: Floats, clocks: pd.DataFrame) -> Flags:
         return proxies_of_time(columns, clocks, self._customers)

@@ -1,6 +1,10 @@
 """The strongest reasons of each customer, one per subject, in words."""
 
-from collections.abc import Collection, Mapping
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -8,18 +12,15 @@ import pandas as pd
 
 from cxpredict.data.checks import check_count
 from cxpredict.drivers.grouping import Floats, sum_by_group
+from cxpredict.drivers.subjects import learn_subjects
 from cxpredict.drivers.wording import phrase
-from cxpredict.features.origin import Origin
+from cxpredict.errors import DataError, EmptyDataError
+from cxpredict.features.origin import Origin, origins_of
+
+__all__ = ["ReasonBasis", "plain_value", "reasons_in_words", "typical_value"]
 
 LEAST = 0.01
 """A subject that raises the odds by less than one percent is no reason."""
-
-
-NEARLY_THE_SAME = 0.9
-"""Attributes with a rank correlation of this size or more are one subject."""
-
-FEWEST_ROWS = 100
-"""With fewer rows attributes may agree by chance."""
 
 MORE = 3
 """How many subjects beyond the wanted ones may take the place of those that repeat a fact."""
@@ -27,28 +28,135 @@ MORE = 3
 Words = npt.NDArray[np.object_]
 
 
+@dataclass(frozen=True)
+class ReasonBasis:
+    """What the reasons of a customer are worded against, learnt once from training rows.
+
+    Attributes
+    ----------
+    origins : dict of str to Origin
+        Where each feature comes from, in the order of the features.
+    subjects : dict of str to str
+        What each feature is about; features of one subject are one reason, see `learn_subjects`.
+    typical : dict of str to float or None
+        (Lower) median of each number; None for text, flags and where nothing is known.
+    flags : tuple of str
+        Features that are yes or no, also where a table has them as 1 and 0.
+
+    Notes
+    -----
+    With a basis, the reasons of a customer depend on nobody else in the batch. It holds names and
+    medians, no row of a customer.
+
+    Examples
+    --------
+    >>> basis = ReasonBasis.learn(pd.DataFrame({"age": [31, 40, 64], "vip": [True, False, False]}))
+    >>> basis.typical, basis.flags
+    ({'age': 40.0, 'vip': None}, ('vip',))
+    >>> ReasonBasis.from_state(basis.to_state()) == basis
+    True
+    """
+
+    origins: dict[str, Origin]
+    subjects: dict[str, str]
+    typical: dict[str, float | None]
+    flags: tuple[str, ...] = ()
+
+    @classmethod
+    def learn(
+        cls,
+        X: pd.DataFrame,
+        origins: Mapping[str, Origin] | None = None,
+        *,
+        contributions: Floats | None = None,
+    ) -> Self:
+        """Learn from rows what is typical and which features are about the same.
+
+        Parameters
+        ----------
+        X : DataFrame, shape (n, p)
+            The features, usually of the training rows.
+        origins : mapping of str to Origin, optional
+            Where they come from; default `origins_of` (X).
+        contributions : ndarray, shape (n, p), optional
+            Log-odds of the same rows; they stand in for features that are no numbers, when it is
+            asked which ones mostly tell how long the customer has been there.
+
+        Returns
+        -------
+        ReasonBasis
+
+        Raises
+        ------
+        EmptyDataError
+            X has no rows.
+        """
+        if not len(X):
+            raise EmptyDataError("there are no rows to learn typical values from.")
+        known = origins_of(X) if origins is None else {name: origins[name] for name in map(str, X)}
+        return cls(
+            known,
+            learn_subjects(X, known, contributions),
+            {str(name): typical_value(X[name]) for name in X},
+            tuple(str(name) for name in X if pd.api.types.is_bool_dtype(X[name])),
+        )
+
+    def to_state(self) -> dict[str, Any]:
+        """Return the basis as lists, strings and numbers."""
+        return {
+            "features": [
+                {"name": name, "origin": origin.to_dict(), "subject": self.subjects[name]}
+                | {"typical": self.typical[name], "flag": name in self.flags}
+                for name, origin in self.origins.items()
+            ]
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """Rebuild a basis from `to_state`."""
+        features = {entry["name"]: entry for entry in state["features"]}
+        return cls(
+            {name: Origin.from_dict(entry["origin"]) for name, entry in features.items()},
+            {name: entry["subject"] for name, entry in features.items()},
+            {name: entry["typical"] for name, entry in features.items()},
+            tuple(name for name, entry in features.items() if entry["flag"]),
+        )
+
+    def aligned(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Return the features in their order, flags as such.
+
+        Raises
+        ------
+        DataError
+            X lacks a feature.
+        """
+        missing = [name for name in self.origins if name not in X.columns]
+        if missing:
+            raise DataError(f"X lacks {len(missing)} features of the model: {missing[:5]}.")
+        X = X[list(self.origins)]
+        turned = [
+            name
+            for name in self.flags
+            if not pd.api.types.is_bool_dtype(X[name]) and X[name].dropna().isin((0, 1)).all()
+        ]
+        return X.astype(dict.fromkeys(turned, "boolean")) if turned else X
+
+
 def reasons_in_words(
-    contributions: Floats,
-    X: pd.DataFrame,
-    origins: Mapping[str, Origin],
-    *,
-    top: int,
-    proxies: Collection[str] = (),
+    contributions: Floats, X: pd.DataFrame, basis: ReasonBasis, *, top: int
 ) -> pd.DataFrame:
     """Name what pushes each customer's risk up the most.
 
     Parameters
     ----------
     contributions : ndarray, shape (n, p)
-        Log-odds, one column per feature.
+        Log-odds, one column per feature of the basis.
     X : DataFrame, shape (n, p)
-        The features, in the same order.
-    origins : mapping of str to Origin
-        Origin of every feature, in the same order.
+        The features; those of the basis are taken by name.
+    basis : ReasonBasis
+        What is typical, and which features are about the same.
     top : int, 1 or more
         How many reasons.
-    proxies : collection of str
-        Features that mostly say how long the customer has been there: they are one subject.
 
     Returns
     -------
@@ -60,35 +168,34 @@ def reasons_in_words(
     ------
     ConfigError
         ``top`` is less than 1.
+    DataError
+        X lacks a feature of the basis.
 
     Notes
     -----
-    Features about the same subject (the complaints of all windows; an attribute, and others whose
-    rank correlation with it over 100 rows or more is .9 or beyond) are one reason:
-    their signed contributions are added up, the sum ranks the subject, and the feature that pushes
-    up the most words it. A reason that would repeat a fact is left out: no purchase and no payment
-    for the same 18 days, no refund so far and no day with one. "Typical" is the (lower) median over
-    X. Reasons describe the model, not causes.
+    Features about the same subject (the complaints of all windows; attributes that nearly agree)
+    are one reason: their signed contributions are added up, the sum ranks the subject, and the
+    feature that pushes up the most words it. A reason that would repeat a fact is left out: no
+    purchase and no payment for the same 18 days, no refund so far and no day with one. "Typical"
+    is the (lower) median over the rows that the basis was learnt from. Reasons describe the model,
+    not causes.
 
     Examples
     --------
     >>> X = pd.DataFrame({"Contract": ["Two Year", "Month-to-Month"]})
-    >>> origins = {"Contract": Origin("customers", "attribute", "Contract")}
-    >>> reasons_in_words(np.array([[-0.8], [0.7]]), X, origins, top=1)["reason_1"].tolist()
+    >>> basis = ReasonBasis.learn(X)
+    >>> reasons_in_words(np.array([[-0.8], [0.7]]), X, basis, top=1)["reason_1"].tolist()
     ['', 'Contract is Month-to-Month']
     """
     check_count("top", top)
-    alike = _alike(X, origins)
-    subjects = [
-        "tenure" if name in proxies else _subject(origins[alike.get(name, name)])
-        for name in origins
-    ]
+    X = basis.aligned(X)
+    subjects = list(basis.subjects.values())
     sums, names = sum_by_group(contributions, subjects)
     spokesman = _strongest_feature(contributions, subjects, names)
     order = np.argsort(-sums, axis=1, kind="stable")[:, : top + MORE]
     every = np.arange(len(X))[:, None]
     chosen = np.where(sums[every, order] > LEAST, spokesman[every, order], -1)
-    text = _without_repeats(*_phrases(X, origins, chosen))
+    text = _without_repeats(*_phrases(X, basis, chosen))
     columns = {
         f"reason_{rank + 1}": pd.Series(
             text[:, rank] if rank < text.shape[1] else "", index=X.index, dtype="str"
@@ -109,53 +216,6 @@ def _without_repeats(text: Words, facts: Words) -> Words:
     return np.take_along_axis(np.where(drop, "", text), order, axis=1)
 
 
-def _alike(X: pd.DataFrame, origins: Mapping[str, Origin]) -> dict[str, str]:
-    """Find attributes that say nearly the same, and the first one that says it."""
-    columns = {
-        name: codes
-        for name, origin in origins.items()
-        if origin.measure == "attribute" and (codes := _ordered(X[name])) is not None
-    }
-    if len(X) < FEWEST_ROWS or len(columns) < 2:
-        return {}
-    close = pd.DataFrame(columns).rank().corr().abs() >= NEARLY_THE_SAME
-    leader: dict[str, str] = {}
-    for place, name in enumerate(close.columns):
-        first = next((other for other in close.columns[:place] if close.loc[name, other]), name)
-        leader[name] = leader.get(first, first)
-    return leader
-
-
-def _ordered(column: pd.Series) -> pd.Series | None:
-    """Read a number, or two levels as 0 and 1; nothing else has an order."""
-    if pd.api.types.is_numeric_dtype(column):
-        return column.astype("float64").replace([np.inf, -np.inf], np.nan)
-    if column.nunique() != 2:
-        return None
-    codes, _ = pd.factorize(column, sort=True)
-    return pd.Series(codes, column.index, dtype="float64").replace(-1.0, np.nan)
-
-
-_ASPECTS = {
-    "days_since": "rhythm",
-    "mean_gap": "rhythm",
-    "gap_std": "rhythm",
-    "overdue": "rhythm",
-    "count": "frequency",
-    "days": "frequency",
-}
-
-
-def _subject(origin: Origin) -> str:
-    """Say what a feature is about; outcomes of a kind belong to the kind."""
-    about = [f"{column}={level}" for column, level in origin.filters if column != "outcome"]
-    own = [] if about else [origin.measure, origin.column]
-    if origin.source == "transactions":
-        # how recently, how often and how much customers buy are three things to an agent
-        own.append(_ASPECTS.get(origin.measure, "money"))
-    return "|".join([origin.source, *about, *own])
-
-
 def _strongest_feature(
     contributions: Floats, subjects: list[str], names: list[str]
 ) -> npt.NDArray[np.int64]:
@@ -167,15 +227,15 @@ def _strongest_feature(
 
 
 def _phrases(
-    X: pd.DataFrame, origins: Mapping[str, Origin], chosen: npt.NDArray[np.int64]
+    X: pd.DataFrame, basis: ReasonBasis, chosen: npt.NDArray[np.int64]
 ) -> tuple[Words, Words]:
     """Word the chosen features of each row, and the facts they stand for; -1 stays empty."""
     text, facts = np.full(chosen.shape, "", dtype=object), np.full(chosen.shape, "", dtype=object)
     for place in np.unique(chosen[chosen >= 0]):
         rows, ranks = np.nonzero(chosen == place)
         column = X.iloc[:, place]
-        name, origin = str(X.columns[place]), origins[str(X.columns[place])]
-        typical = typical_value(column)
+        name = str(X.columns[place])
+        origin, typical = basis.origins[name], basis.typical[name]
         values = column.iloc[rows].astype(object).where(column.iloc[rows].notna(), None)
         codes, levels = pd.factorize(values, use_na_sentinel=False)
         worded = [phrase(name, origin, level, typical) for level in levels]
@@ -211,4 +271,5 @@ def typical_value(column: pd.Series) -> float | None:
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         return None
     known = column.dropna()
-    return float(known.quantile(0.5, interpolation="lower")) if len(known) else None
+    middle = float(known.quantile(0.5, interpolation="lower")) if len(known) else np.inf
+    return middle if np.isfinite(middle) else None

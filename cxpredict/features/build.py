@@ -7,6 +7,7 @@ from functools import reduce
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
+import pyarrow as pa
 
 from cxpredict.data.contracts import RESERVED
 from cxpredict.data.log import CustomerLog
@@ -129,6 +130,17 @@ def feature_table(
     >>> feature_table(log, who, aggregates=[spent]).execute().to_dict("records")[0][spent.name]
     9.5
     """
+    return table_with_origins(log, population, aggregates=aggregates, exclude=exclude)[0]
+
+
+def table_with_origins(
+    log: CustomerLog,
+    population: ir.Table,
+    *,
+    aggregates: Sequence[Origin],
+    exclude: Sequence[str] = (),
+) -> tuple[ir.Table, dict[str, Origin]]:
+    """Give `feature_table` and where each of its features comes from."""
     if not set(KEYS) <= set(population.columns):
         raise DataError(f"expected columns {KEYS}, found {list(population.columns)}")
     population = population.select(*KEYS).mutate(as_of=population.as_of.cast("timestamp(6)"))
@@ -137,10 +149,9 @@ def feature_table(
     known = dates.order_by("as_of").limit(MAX_DATES + 1).to_pyarrow().to_pydict()
     if not known["as_of"]:
         raise EmptyDataError("no customers to compute features for: the population has no rows")
-    features, _ = join_features(
+    return join_features(
         log, population, aggregates, exclude, _grid_dates(known["as_of"], sum(known["n"]))
     )
-    return features
 
 
 def to_frame(
@@ -149,7 +160,14 @@ def to_frame(
     """Bring features into memory in the order of the index."""
     if not origins:
         return pd.DataFrame(index=index)
-    frame = features.order_by("_row").select(*origins).to_pyarrow().to_pandas()
+    return typed_frame(features.order_by("_row").select(*origins).to_pyarrow(), origins, index)
+
+
+def typed_frame(
+    features: pa.Table, origins: Mapping[str, Origin], index: pd.MultiIndex
+) -> pd.DataFrame:
+    """Give features that were computed as a frame: text as categories, origins attached."""
+    frame = features.select(list(origins)).to_pandas()
     for name in frame:
         if frame[name].dtype == "str" or frame[name].dtype == object:
             levels = sorted(frame[name].dropna().unique())

@@ -14,6 +14,7 @@ from cxpredict.drivers.flags import unknown_names
 from cxpredict.features.audit import LeakAudit
 from cxpredict.features.origin import origins_of
 from cxpredict.jobs.bundle import Bundle
+from cxpredict.jobs.monitoring.baseline import learn_baseline
 from cxpredict.jobs.results import TrainedModel
 from cxpredict.jobs.rows import Rows
 from cxpredict.models.evaluation import (
@@ -53,10 +54,10 @@ def judge(
         [_periods("train", train_rows), _periods("test", test_rows)], ignore_index=True
     )
     notes = (*notes, _interval_note(test_rows, found), *_no_signal(metrics), *_no_lever(unknown))
+    card = _card(train_rows, metrics, periods, audit, dropped, accepted, notes)
+    card["baseline"] = learn_baseline(train_rows.X, found)
     return TrainedModel(
-        bundle=replace(
-            bundle, card=_card(train_rows, metrics, periods, audit, dropped, accepted, notes)
-        ),
+        bundle=replace(bundle, card=card),
         metrics=metrics,
         periods=periods,
         calibration=calibration_table(test_rows.outcome, risk, weights=test_rows.weights),

@@ -54,7 +54,7 @@ def decide(
         unscored=unscored,
         gain=gain(trained.risk),
         gain_champion=gain(champion),
-        segments=_segments(config.gate.segments, test_rows.X, log),
+        segments=segments_of(config.gate.segments, test_rows.X, log),
         leaks=[n for n in trained.audit.high if n in used and n not in config.audit.accept],
         weights=test_rows.weights,
         settings=config.gate,
@@ -138,7 +138,7 @@ def _champion_risk(
         return None, str(error).splitlines()[0].rstrip(".")
 
 
-def _segments(names: Sequence[str], X: pd.DataFrame, log: CustomerLog) -> pd.DataFrame | None:
+def segments_of(names: Sequence[str], X: pd.DataFrame, log: CustomerLog) -> pd.DataFrame | None:
     """Look up the segments of rows; numbers of many values are cut into quarters."""
     if not names:
         return None

@@ -1,16 +1,17 @@
 """Results appear whole or not at all."""
 
+import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from hashlib import sha256
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from hashlib import file_digest
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 from cxpredict.errors import PublishError
+from cxpredict.jobs.exchange import exchange
 
 
 @contextmanager
@@ -32,6 +33,14 @@ def publishing(target: Path) -> Iterator[Path]:
     PublishError
         The folder cannot be written.
 
+    Notes
+    -----
+    Files are flushed to the disk, then old and new folder are exchanged in one step: who opens a
+    file by its path finds the old or the new one, never none; who holds one open reads on. File
+    systems without such a step (NFS, SMB) rename twice: between the two a reader finds no folder,
+    and what a kill leaves there is mended by the next run. A killed process leaves at most the
+    temporary sibling ``.<name>.new`` and the lock ``.<name>.lock``: the next run removes them.
+
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
@@ -41,41 +50,113 @@ def publishing(target: Path) -> Iterator[Path]:
     ...     (Path(place) / "scores" / "a.txt").read_text()
     'whole'
     """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _restore(target)
-        folder = Path(mkdtemp(prefix=f".{target.name}.", suffix=".new", dir=target.parent))
-    except OSError as error:
-        raise PublishError(f"{target}: cannot be written: {error.strerror}") from error
-    try:
+    with holding(target), replacing(target) as folder:
         yield folder
-        _flush(folder)
-        _swap(folder, target)
-    except OSError as error:
-        raise PublishError(f"{target}: cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def holding(target: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Be the only process that writes `target`; others wait until this one ends or dies.
+
+    Parameters
+    ----------
+    target : Path
+        The folder to publish. What a killed process left of it is cleared away.
+    waiting : callable, optional
+        Called once if another process holds it.
+
+    Raises
+    ------
+    PublishError
+        The place cannot be written.
+    """
+    with _writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle = _lock(_sibling(target, "lock"), waiting)
+    try:
+        with _writing(target):
+            _mend(target)
+        yield
+    finally:
+        with suppress(OSError):
+            _sibling(target, "lock").unlink()
+        os.close(handle)
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Do what `publishing` does, for who holds the target already."""
+    folder = _sibling(target, "new")
+    try:
+        with _writing(target):
+            folder.mkdir()
+            yield folder
+            _flush(folder)
+            _put(folder, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _previous(target: Path) -> Path:
-    return target.with_name(f".{target.name}.previous")
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except PublishError:
+        raise
+    except OSError as error:
+        raise PublishError(f"{target}: cannot be written: {error.strerror or error}") from error
 
 
-def _swap(folder: Path, target: Path) -> None:
-    folder.chmod(0o755)
-    if target.exists():
-        target.rename(_previous(target))
-    folder.rename(target)
-    _sync(target.parent)
-    shutil.rmtree(_previous(target), ignore_errors=True)
+def _sibling(target: Path, kind: str) -> Path:
+    return target.with_name(f".{target.name}.{kind}")
 
 
-def _restore(target: Path) -> None:
-    """Bring back what an interrupted swap had set aside."""
-    previous = _previous(target)
+def _lock(path: Path, waiting: Callable[[], None] | None) -> int:
+    """Lock a file that its holder removes in the end: it must still be the one at its path."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waiting is not None:
+                    waiting()
+                    waiting = None
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            if _same(handle, path):
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def _same(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _mend(target: Path) -> None:
+    """Bring back what an interrupted pair of renames had set aside; clear away leftovers."""
+    previous = _sibling(target, "previous")
     if previous.exists() and not target.exists():
         previous.rename(target)
-    shutil.rmtree(previous, ignore_errors=True)
+    for leftover in (previous, _sibling(target, "new")):
+        if leftover.exists():
+            shutil.rmtree(leftover)
+
+
+def _put(folder: Path, target: Path) -> None:
+    if not target.exists():
+        folder.rename(target)
+    elif not exchange(folder, target):
+        previous = _sibling(target, "previous")
+        target.rename(previous)
+        folder.rename(target)
+        shutil.rmtree(previous, ignore_errors=True)
+    _sync(target.parent)
 
 
 def _flush(folder: Path) -> None:
@@ -100,4 +181,5 @@ def write_json(path: Path, content: Any) -> None:
 
 def digest(path: Path) -> str:
     """Return the SHA-256 of a file."""
-    return sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()

@@ -87,48 +87,88 @@ def champion_of(store: Store, name: str) -> Bundle | None:
     return load_bundle(f"models:/{name}@champion", artifacts=store.folder)
 
 
-def load_bundle(source: str | Path, *, artifacts: str | Path = "artifacts") -> Bundle:
+def load_bundle(
+    source: str | Path,
+    *,
+    digest: str | None = None,
+    key: str | Path | None = None,
+    artifacts: str | Path = "artifacts",
+) -> Bundle:
     """Load a model bundle from a folder or from the registry.
 
     Parameters
     ----------
     source : str or Path
         A bundle folder, or ``models:/name@alias`` or ``models:/name/version``.
+    digest : str, optional
+        SHA-256 that `Bundle.save` returned. A folder needs it, or the key; a registered version
+        has it as its tag ``bundle_sha256``, which must be the same if both are there.
+    key : str or Path, optional
+        File with the secret that the bundle was signed with, or ``env:NAME``.
     artifacts : str or Path, default "artifacts"
         The artifacts folder whose registry is asked.
 
     Returns
     -------
     Bundle
-        With its registry version, or its digest, as `version`.
+        With its registry version, or the beginning of its digest, as `version`.
 
     Raises
     ------
     ModelError
-        There is no such model, or the bundle was changed.
+        There is no such model, nobody vouches for the bundle, or it was changed.
+    ConfigError
+        There is no key, or it is too short.
+
+    Notes
+    -----
+    Digests are checked before any parser sees a byte, against what is kept outside the bundle.
+    Whoever can write both the files and the registry's database can still replace a model; a key
+    kept elsewhere finds that too.
     """
     if not str(source).startswith("models:/"):
-        return Bundle.load(Path(source))
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
+        return Bundle.load(source, digest=digest, key=key)
     store = Store(Path(artifacts).resolve())
     name, version = _parse_model_uri(str(source))
     if not (store.folder / "mlflow.db").is_file():
         raise ModelError(f"{source}: no model store under {store.folder.name}/; train first")
     with quiet():
-        try:
-            if version.startswith("@"):
-                found = store.client.get_model_version_by_alias(name, version[1:])
-            else:
-                found = store.client.get_model_version(name, version)
-            logged = store.client.get_logged_model(found.source.removeprefix("models:/"))
-            folder = mlflow.artifacts.download_artifacts(
-                logged.artifact_location, tracking_uri=store.uri
-            )
-        except MlflowException as error:
-            raise ModelError(f"{source}: {_absent(store, name, version)}") from error
-    return Bundle.load(Path(folder) / "artifacts" / "bundle", version=str(found.version))
+        found = _find_version(store, name, version)
+        folder = _fetch(store, found)
+    kept = found.tags.get("bundle_sha256")
+    if kept is None:
+        raise ModelError(f"{source}: the version has no tag bundle_sha256; train it again")
+    if digest is not None and digest.lower() != kept:
+        raise ModelError(f"{source}: the registered version has another digest than the one given")
+    return Bundle.load(folder, digest=kept, key=key, version=str(found.version))
+
+
+def _find_version(store: Store, name: str, version: str) -> Any:
+    """Ask the registry for a version by number or alias."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        if version.startswith("@"):
+            return store.client.get_model_version_by_alias(name, version[1:])
+        return store.client.get_model_version(name, version)
+    except MlflowException as error:
+        mark = version if version.startswith("@") else f"/{version}"
+        raise ModelError(f"models:/{name}{mark}: {_absent(store, name, version)}") from error
+
+
+def _fetch(store: Store, found: Any) -> Path:
+    """Bring the bundle of a version to this machine, if it is not here already."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        logged = store.client.get_logged_model(found.source.removeprefix("models:/"))
+        place = f"{logged.artifact_location}/artifacts/bundle"
+        return Path(mlflow.artifacts.download_artifacts(place, tracking_uri=store.uri))
+    except (MlflowException, OSError) as error:
+        raise ModelError(
+            f"models:/{found.name}/{found.version}: its files are gone; train it again"
+        ) from error
 
 
 def _absent(store: Store, name: str, version: str) -> str:

@@ -50,7 +50,7 @@ def measures(model: TrainedModel, words: Outcome) -> list[Measure]:
     found = []
     for row in rows.itertuples():
         key = str(row.metric)
-        name, form, meaning = _meaning(key, words, base)
+        name, form, meaning = meaning_of(key, words, base)
         show = percent if form == "percent" else decimal
         digits = {"percent": 1, "fine": 3, "coarse": 2}[form]
         interval = f"{show(row.low, digits)} to {show(row.high, digits)}"
@@ -62,7 +62,7 @@ def measures(model: TrainedModel, words: Outcome) -> list[Measure]:
     return sorted(found, key=lambda m: order.get(m.technical, len(order)))
 
 
-def _meaning(metric: str, words: Outcome, base: float) -> tuple[str, str, str]:
+def meaning_of(metric: str, words: Outcome, base: float) -> tuple[str, str, str]:
     """Name a metric, say how it is written and what it means."""
     entropy = -sum(p * np.log(p) for p in (base, 1 - base) if p > 0)
     table = {

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.dates import DateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -144,6 +147,43 @@ def rates_by_date(periods: pd.DataFrame, *, outcome: str) -> Figure:
     axes.set_ylabel(label(f"share: {outcome}"))
     axes.legend(frameon=False, fontsize=8.5)
     figure.autofmt_xdate(rotation=30)
+    return figure
+
+
+@dataclass(frozen=True)
+class TrendPanel:
+    """One metric over dates: tables of as_of, estimate, low, high by evidence; the test's band."""
+
+    name: str
+    lines: dict[str, pd.DataFrame]
+    band: tuple[float, float] | None = None
+    ideal: float | None = None
+
+
+def trend(panels: Sequence[TrendPanel]) -> Figure:
+    """Draw metrics over dates with their intervals, measured and estimated ones apart."""
+    figure = Figure(figsize=(8.4, 2.7 * ((len(panels) + 1) // 2)), layout="constrained")
+    styles: dict[str, dict[str, Any]] = {
+        "measured": {"fmt": "o-", "color": BLUE},
+        "estimated": {"fmt": "D:", "color": ORANGE, "markerfacecolor": "white"},
+    }
+    places = figure.subplots((len(panels) + 1) // 2, 2, squeeze=False).flat
+    for axes, panel in zip(places, panels, strict=False):
+        _plain(axes)
+        axes.set_title(label(panel.name), fontsize=10)
+        if panel.band is not None:
+            axes.axhspan(*panel.band, color="#e6e6e6", zorder=0)
+        if panel.ideal is not None:
+            axes.axhline(panel.ideal, color=GREY, linewidth=0.8, linestyle="--")
+        for evidence, rows in panel.lines.items():
+            if len(rows):
+                reach = [rows["estimate"] - rows["low"], rows["high"] - rows["estimate"]]
+                look = {**styles[evidence], "capsize": 2, "markersize": 4.5, "linewidth": 1.1}
+                axes.errorbar(rows["as_of"], rows["estimate"], yerr=np.abs(reach), **look)
+        axes.tick_params(axis="x", rotation=30, labelsize=8)
+        days = [day for rows in panel.lines.values() for day in rows["as_of"]]
+        axes.set_xticks(sorted(set(days))[:: max(1, len(set(days)) // 6)])
+        axes.xaxis.set_major_formatter(DateFormatter("%Y-%m-%d"))
     return figure
 
 

@@ -34,36 +34,53 @@ def margin_per_period(log: CustomerLog, index: pd.MultiIndex, settings: ValueSet
     DataError
         The column is not there, or transactions carry no margin and no `margin_rate` is given.
     """
-    dates = index.to_frame(index=False).assign(_row=range(len(index)))
-    population = ibis.memtable(dates)
+    rows = ibis.memtable(index.to_frame(index=False).assign(_row=range(len(index))))
+    margins = margin_table(log, rows, settings).order_by("_row").margin
+    values = margins.to_pyarrow().to_pandas().to_numpy(dtype="float64")
+    return pd.Series(values, index=index, name="margin")
+
+
+def margin_table(log: CustomerLog, rows: ir.Table, settings: ValueSettings) -> ir.Table:
+    """Express `margin_per_period` as a lazy table, for populations larger than memory.
+
+    Parameters
+    ----------
+    log : CustomerLog
+        The records.
+    rows : ibis Table
+        `customer_id`, `as_of` and `_row`, a number of its own for each row, on the log's engine.
+    settings : ValueSettings
+        As there.
+
+    Returns
+    -------
+    ibis Table
+        `_row` and `margin`, one row for each.
+    """
     if settings.column is not None:
-        margins = _from_column(log, population, settings)
-    else:
-        margins = _from_transactions(log, population, settings)
-        margins = margins.mutate(margin=margins.margin.fill_null(0.0))
-    values = margins.order_by("_row").margin.to_pyarrow().to_pandas().to_numpy(dtype="float64")
-    return pd.Series(values, index=index, name="margin").clip(lower=0.0)
+        return _from_column(log, rows, settings)
+    return _from_transactions(log, rows, settings)
 
 
-def _from_column(log: CustomerLog, population: ibis.Table, settings: ValueSettings) -> ibis.Table:
+def _from_column(log: CustomerLog, rows: ir.Table, settings: ValueSettings) -> ir.Table:
     if settings.column not in log.customers.columns:
         raise DataError(f"value.column: the customers table has no column {settings.column!r}")
     revenue = log.customers[settings.column].try_cast("float64")
     margins = log.customers.select("customer_id", margin=revenue * settings.margin_rate)
-    return population.left_join(margins, "customer_id").select("_row", "margin")
+    found = rows.left_join(margins, "customer_id")
+    return found.select("_row", margin=found.margin.clip(lower=0.0))
 
 
-def _from_transactions(
-    log: CustomerLog, population: ibis.Table, settings: ValueSettings
-) -> ibis.Table:
+def _from_transactions(log: CustomerLog, rows: ir.Table, settings: ValueSettings) -> ir.Table:
     money = with_margin(records(log, "transactions"), settings.margin_rate, "value.margin_rate")
     assert settings.lookback_days is not None
     window = ibis.interval(days=settings.lookback_days)
-    seen = seen_by(money, population)
+    seen = seen_by(money, rows)
     seen = seen.filter(seen.occurred_at >= seen.as_of - window)
     per_period = settings.period_days / settings.lookback_days
     sums = seen.group_by("_row").agg(margin=exact_sum(seen.margin) * per_period)
-    return population.left_join(sums, "_row").select("_row", "margin")
+    found = rows.left_join(sums, "_row")
+    return found.select("_row", margin=found.margin.fill_null(0.0).clip(lower=0.0))
 
 
 def with_margin(transactions: ir.Table, margin_rate: float | None, setting: str) -> ir.Table:

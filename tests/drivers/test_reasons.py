@@ -1,12 +1,15 @@
 """Reasons and descriptions in words."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from cxpredict.drivers.reasons import reasons_in_words
+from cxpredict.drivers.reasons import ReasonBasis, reasons_in_words
 from cxpredict.drivers.wording import describe_feature, format_number, phrase
-from cxpredict.errors import ConfigError
+from cxpredict.errors import ConfigError, DataError, EmptyDataError
 from cxpredict.features.origin import MEASURES, Origin
 
 COMPLAINT = (("kind", "complaint"),)
@@ -209,6 +212,7 @@ X = pd.DataFrame(
     },
     index=list("abcd"),
 )
+BASIS = ReasonBasis.learn(X, ORIGINS)
 VALUES = np.array(
     [
         [0.6, 0.5, 0.9, 0.2],  # complaints 1.1 together, before purchase .9 and contract .2
@@ -220,7 +224,7 @@ VALUES = np.array(
 
 
 def test_one_reason_per_subject_by_signed_sums():
-    reasons = reasons_in_words(VALUES, X, ORIGINS, top=3)
+    reasons = reasons_in_words(VALUES, X, BASIS, top=3)
     assert reasons.columns.tolist() == ["reason_1", "reason_2", "reason_3"]
     assert reasons.loc["a"].tolist() == [
         "3 complaints in the last 30 days (typical: 0)",
@@ -233,11 +237,11 @@ def test_one_reason_per_subject_by_signed_sums():
 
 
 def test_more_reasons_than_subjects_are_empty():
-    reasons = reasons_in_words(VALUES, X, ORIGINS, top=5)
+    reasons = reasons_in_words(VALUES, X, BASIS, top=5)
     assert reasons.shape == (4, 5)
     assert (reasons[["reason_4", "reason_5"]] == "").all(axis=None)
     with pytest.raises(ConfigError, match="from 1 on"):
-        reasons_in_words(VALUES, X, ORIGINS, top=0)
+        reasons_in_words(VALUES, X, BASIS, top=0)
 
 
 def test_a_fact_is_told_once():
@@ -251,7 +255,8 @@ def test_a_fact_is_told_once():
     values = pd.DataFrame(
         [[18.0, 18.0, np.nan, 0.0, 2.0], [18.0, 4.0, 50.0, 1.0, 2.0]], columns=list(origins)
     )
-    reasons = reasons_in_words(np.array([[0.5, 0.4, 0.3, 0.2, 0.1]] * 2), values, origins, top=4)
+    basis = ReasonBasis.learn(values, origins)
+    reasons = reasons_in_words(np.array([[0.5, 0.4, 0.3, 0.2, 0.1]] * 2), values, basis, top=4)
     assert reasons.iloc[0].tolist() == [
         "Last purchase 18 days ago",
         "No refund so far",
@@ -274,10 +279,11 @@ def test_what_says_how_long_a_customer_is_there_is_one_reason():
     }
     rows = pd.DataFrame({"tenure_days": [90.0], "renewal_count": [3.0], "plan": ["gold"]})
     values = np.array([[0.3, 0.2, 0.4]])
-    apart = reasons_in_words(values, rows, origins, top=3)
+    basis = ReasonBasis.learn(rows, origins)  # of one row: nothing is known of any proxy
+    apart = reasons_in_words(values, rows, basis, top=3)
     assert apart.iloc[0].tolist() == ["plan is gold", "Customer for 90 days", "3 renewals so far"]
-    proxies = ["tenure_days", "renewal_count"]
-    together = reasons_in_words(values, rows, origins, top=3, proxies=proxies)
+    subjects = {**basis.subjects, "tenure_days": "tenure", "renewal_count": "tenure"}
+    together = reasons_in_words(values, rows, replace(basis, subjects=subjects), top=3)
     assert together.iloc[0].tolist() == ["Customer for 90 days", "plan is gold", ""]
 
 
@@ -296,12 +302,12 @@ def test_attributes_that_say_the_same_are_one_reason():
     pushes = np.column_stack(
         [np.where(referrals > 0, -0.8, 0.8), np.where(referrals > 0, 0.5, -0.5), [0.1] * 200]
     )
-    reasons = reasons_in_words(pushes, rows, origins, top=2)
+    reasons = reasons_in_words(pushes, rows, ReasonBasis.learn(rows, origins), top=2)
     none = referrals == 0
     assert reasons.loc[none, "reason_1"].str.startswith("referrals is 0").all()
     assert reasons.loc[none, "reason_2"].str.startswith("plan is").all()
     assert reasons.loc[~none, "reason_1"].str.startswith("plan is").all()
-    few = reasons_in_words(pushes[:50], rows[:50], origins, top=2)
+    few = reasons_in_words(pushes[:50], rows[:50], ReasonBasis.learn(rows[:50], origins), top=2)
     assert few["reason_1"].str.startswith("referred is yes").sum() == (~none[:50]).sum()
 
 
@@ -311,8 +317,45 @@ def test_reasons_of_a_row_do_not_depend_on_the_order_of_rows():
     many = pd.concat([X] * (n // 4), ignore_index=True)
     values = rng.normal(size=(n, 4))
     order = rng.permutation(n)
-    straight = reasons_in_words(values, many, ORIGINS, top=3)
-    mixed = reasons_in_words(values[order], many.iloc[order], ORIGINS, top=3)
+    straight = reasons_in_words(values, many, BASIS, top=3)
+    mixed = reasons_in_words(values[order], many.iloc[order], BASIS, top=3)
     pd.testing.assert_frame_equal(mixed.loc[straight.index], straight)
     given = (values[:, :2].sum(axis=1) > 0.01) + (values[:, 2:] > 0.01).sum(axis=1)
     assert ((straight != "").sum(axis=1) == given).all()
+
+
+def test_a_basis_is_learnt_once_and_kept_as_text():
+    # three customers: lower median of complaints 1, of days 23; the fourth has no purchase
+    basis = ReasonBasis.from_state(json.loads(json.dumps(BASIS.to_state())))
+    assert basis == BASIS
+    assert basis.typical["complaint_count_30d"] == 0.0
+    assert basis.typical["purchase_days_since"] == 23.0
+    assert basis.typical["Contract"] is None
+    with pytest.raises(EmptyDataError, match="no rows"):
+        ReasonBasis.learn(X[:0], ORIGINS)
+    with pytest.raises(DataError, match="lacks 1 features"):
+        reasons_in_words(VALUES, X.drop(columns="Contract"), BASIS, top=3)
+
+
+def test_reasons_depend_on_no_other_row():
+    together = reasons_in_words(VALUES, X, BASIS, top=3)
+    shuffled = X[X.columns[::-1]]  # taken by name
+    alone = [
+        reasons_in_words(VALUES[i : i + 1], shuffled.iloc[i : i + 1], BASIS, top=3)
+        for i in range(len(X))
+    ]
+    pd.testing.assert_frame_equal(pd.concat(alone), together)
+    assert reasons_in_words(VALUES[:0], X[:0], BASIS, top=3).empty
+
+
+def test_a_flag_is_yes_or_no_also_as_a_number():
+    rows = pd.DataFrame({"vip": [True, False, False]})
+    basis = ReasonBasis.learn(rows)
+    pushes = np.full((3, 1), 0.5)
+    words = reasons_in_words(pushes, rows, basis, top=1)
+    assert words["reason_1"].tolist() == ["vip is yes", "vip is no", "vip is no"]
+    as_number = pd.DataFrame({"vip": [1.0, 0.0, np.nan]})
+    told = reasons_in_words(pushes, as_number, basis, top=1)["reason_1"].tolist()
+    assert told == ["vip is yes", "vip is no", "Vip is not known"]
+    other = pd.DataFrame({"vip": [2.0]})
+    assert reasons_in_words(pushes[:1], other, basis, top=1)["reason_1"].tolist() == ["vip is 2"]

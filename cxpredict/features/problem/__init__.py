@@ -162,12 +162,13 @@ class ChurnProblem(DatedProblem):
         frame.loc[~known] = np.nan
         return frame
 
-    def to_score(self, log: CustomerLog, as_of: Date) -> pd.MultiIndex:
-        """List the customers a batch job scores: the population less those known to have left."""
-        index = super().to_score(log, as_of)
-        if self.settings.label is None or not len(index):
-            return index
-        return index[(self.labels(log, index) != 1).to_numpy()]
+    def to_score_table(self, log: CustomerLog, as_of: Date) -> ir.Table:
+        """Give what `to_score` lists as a lazy table of `customer_id` and `as_of`, in no order."""
+        rows = super().to_score_table(log, as_of)
+        if self.settings.label is None:
+            return rows
+        left = self._labels(log, rows).filter(lambda t: t.label == 1)
+        return rows.anti_join(left, ["customer_id", "as_of"])
 
     def _active(self, log: CustomerLog, dates: list[pd.Timestamp]) -> ir.Table:
         if self.settings.inactive is not None:

@@ -67,7 +67,11 @@ class DatedProblem(ABC):
 
     def to_score(self, log: CustomerLog, as_of: Date) -> pd.MultiIndex:
         """List the customers a batch job scores: the population less those known to have left."""
-        return self.population(log, as_of)
+        return to_index(self.to_score_table(log, as_of).order_by("as_of", "customer_id"))
+
+    def to_score_table(self, log: CustomerLog, as_of: Date) -> ir.Table:
+        """Give what `to_score` lists as a lazy table of `customer_id` and `as_of`, in no order."""
+        return self._active(log, to_dates(as_of)).select("customer_id", "as_of")
 
     def labels(self, log: CustomerLog, index: pd.MultiIndex) -> pd.Series:
         """Look up what became of customers after each date.

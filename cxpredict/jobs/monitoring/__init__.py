@@ -1,0 +1,1 @@
+"""A model's life after training: drift at scoring, performance once outcomes are known."""

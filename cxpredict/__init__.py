@@ -92,6 +92,7 @@ _HOMES = {
     "cxpredict.jobs.registry": ("load_bundle",),
     "cxpredict.jobs.train": ("train",),
     "cxpredict.report.monitor": ("write_monitor_report",),
+    "cxpredict.report.scores": ("write_scores_report",),
     "cxpredict.report.write": ("write_report",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
 from cxpredict.errors import CxPredictError
@@ -26,6 +29,13 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+)
+EXIT_CODES = (
+    "Exit codes: 0 done · 1 internal error · 2 configuration or command line · 3 data · "
+    "4 leakage · 5 model · 6 cannot be written · 7 nobody to score (an empty table is published) · "
+    "8 too many rejected rows · 9 drift beyond the limit (the scores are published) · "
+    "10 performance outside its band · 130 interrupted · 143 terminated. "
+    "Results go to the standard output, progress and errors to the standard error."
 )
 ConfigFile = Annotated[Path, typer.Argument(help="YAML file of the run.")]
 
@@ -44,6 +54,8 @@ def check(config: ConfigFile) -> None:
     _show(log.quality, "Records")
     if len(log.rules):
         _show(log.rules, "Rejected rows by rule")
+    if len(log.changes):
+        _show(log.changes, "Values read otherwise than they stand")
 
 
 @app.command()
@@ -64,21 +76,86 @@ def train(config: ConfigFile) -> None:
     _print("          then open http://127.0.0.1:5000/#/experiments?workflowType=machine_learning")
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def score(
     config: Annotated[Path, typer.Option(help="YAML file of the run.")],
     model: Annotated[str, typer.Option(help="models:/name@champion, or a bundle folder.")],
     as_of: Annotated[str, typer.Option(help="Date; nothing known later is used.")],
     out: Annotated[Path | None, typer.Option(help="Folder that receives as_of=…/.")] = None,
+    reasons: Annotated[
+        str, typer.Option(help="Who is explained: flagged (risk band high), top=K, all, none.")
+    ] = "flagged",
+    format: Annotated[
+        str, typer.Option(help="parquet, or csv (safe in a spreadsheet).")
+    ] = "parquet",
+    to: Annotated[
+        str | None,
+        typer.Option(help="Database table too: sqlite:///scores.db#table, secrets as ${NAME}."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Try: the first so many customers, in a folder apart.")
+    ] = None,
+    chunk_rows: Annotated[int, typer.Option(help="Customers in memory at a time.")] = 20_000,
+    force: Annotated[
+        bool, typer.Option("--force", help="Score again, even if this result is there.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check and count; write nothing.")
+    ] = False,
+    digest: Annotated[
+        str | None, typer.Option(help="SHA-256 that vouches for a bundle folder.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Key file, or env:NAME, that signed the bundle.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Score all active customers and publish scores, rejects and manifest atomically."""
+    """Score all active customers; publish scores, rejects, drift and manifest atomically.
+
+    The same inputs, configuration, model and date give the same bytes; a folder that holds them
+    already is left as it is.
+    """
     from cxpredict.jobs.scoring import score as run_scoring
 
+    with _counting() as progress:
+        result = run_scoring(
+            config,
+            model=model,
+            as_of=as_of,
+            out=out,
+            reasons=reasons,
+            format=format,
+            to=to,
+            limit=limit,
+            chunk_rows=chunk_rows,
+            force=force,
+            dry_run=dry_run,
+            digest=digest,
+            key=key,
+            progress=progress,
+        )
+    if as_json:
+        print(json.dumps(result.content(), ensure_ascii=False, allow_nan=False))
+    else:
+        for line in result.lines():
+            _print(line)
+    result.raise_if_drifted()
+
+
+@app.command(epilog=EXIT_CODES)
+def report(
+    scores: Annotated[Path, typer.Argument(help="Folder as_of=… that `score` published.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the page.")] = None,
+    top: Annotated[int, typer.Option(help="Customers to list, highest risk first.")] = 50,
+    currency: Annotated[str, typer.Option(help="Put before amounts.")] = "",
+) -> None:
+    """Write the page of a scored date: who is at risk and why, drift, rejects, provenance."""
+    from cxpredict.report.scores import write_scores_report
+
     with _working() as say:
-        say("scoring")
-        result = run_scoring(config, model=model, as_of=as_of, out=out)
-    _show(result.scores["risk_band"].value_counts().rename_axis("risk").reset_index(), "Customers")
-    _print(f"scores: {result.folder / 'scores.parquet'}")
+        say("writing the page")
+        page = write_scores_report(scores, out=out, top=top, currency=currency)
+    _print(f"page: {page}")
 
 
 @app.command()
@@ -111,6 +188,7 @@ def monitor(
 
 def main() -> None:
     """Run the command line; an error of the library becomes a message and its exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
     except CxPredictError as error:
@@ -121,6 +199,12 @@ def main() -> None:
         # the text of a foreign error may hold a customer's data: name its kind and place only
         place = traceback.extract_tb(error.__traceback__)[-1]
         _fail(f"internal error: {type(error).__name__} at {place.name}:{place.lineno}", 1)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """Leave as after an error, so that temporary files are removed."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def _fail(message: str, exit_code: int) -> NoReturn:
@@ -141,6 +225,29 @@ def _working() -> Iterator[Callable[[str], None]]:
             status.update(escape(step))
 
         yield say
+
+
+@contextmanager
+def _counting() -> Iterator[Callable[[str, int, int], None]]:
+    """Show steps with their length: a bar on a terminal, lines elsewhere, at most ten a step."""
+    console = Console(stderr=True)
+    started = time.monotonic()
+    shown: dict[str, int] = {}
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def tell(step: str, done: int, total: int) -> None:
+            bar.update(task, description=escape(step), completed=done, total=total or None)
+            tenth = 10 * done // total if total else 0
+            if shown.get(step) == tenth or (console.is_terminal and step in shown):
+                return
+            shown[step] = tenth
+            count = f"  {done:,} of {total:,}" if total and not console.is_terminal else ""
+            line = f"{time.monotonic() - started:6.1f} s  {step}{count}"
+            console.print(line, markup=False, highlight=False)
+
+        yield tell
 
 
 def _print(line: str) -> None:

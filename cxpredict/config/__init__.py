@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import available_timezones
 
 import yaml
 from pydantic import (
@@ -12,14 +11,14 @@ from pydantic import (
     Field,
     PrivateAttr,
     Tag,
-    field_validator,
     model_validator,
 )
 
 from cxpredict.config.features import CommentSettings, Days, FeatureSettings, Settings
 from cxpredict.config.gate import GateSettings
 from cxpredict.config.monitor import MonitorSettings
-from cxpredict.config.reading import check_settings, nearest, read_yaml
+from cxpredict.config.reading import check_settings, read_yaml
+from cxpredict.config.sources import Source
 from cxpredict.config.value import (
     NpsSettings,
     OfferSettings,
@@ -30,65 +29,6 @@ from cxpredict.config.value import (
 from cxpredict.errors import ConfigError
 
 Stage = Literal["awareness", "consideration", "decision", "retention", "advocacy"]
-
-
-class Column(Settings):
-    """What fills a column of the log: a column of the source, a constant or an SQL expression."""
-
-    name: str | None = None
-    value: str | int | float | None = None
-    expression: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _plain_name(cls, given: Any) -> Any:
-        return {"name": given} if isinstance(given, str) else given
-
-    @model_validator(mode="after")
-    def _one_of(self) -> Self:
-        if sum(way is not None for way in (self.name, self.value, self.expression)) != 1:
-            raise ValueError("give a column name, or exactly one of 'value' and 'expression'")
-        return self
-
-
-class Join(Settings):
-    """A further file looked up once per row (m:1) before columns are mapped."""
-
-    path: str
-    on: str | list[str]
-
-
-class Source(Settings):
-    """One file that feeds one table of the log."""
-
-    path: str
-    table: Literal["customers", "interactions", "feedback", "transactions", "contacts"]
-    columns: dict[str, Column]
-    attributes: Literal["*"] | list[str] = Field(default_factory=list)
-    join: list[Join] = Field(default_factory=list)
-    where: str | None = None
-    drop_duplicate_rows: bool = False
-    timezone: str | None = None
-    time_format: str | None = None
-    delay_hours: Annotated[float, Field(ge=0)] = 0.0
-    encoding: Literal["utf-8", "utf-16", "latin-1"] = "utf-8"
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
-    decimal: Literal[".", ","] = "."
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, zone: str | None) -> str | None:
-        if zone is not None and zone not in available_timezones():
-            raise ValueError(f"unknown time zone {zone!r}{nearest(zone, available_timezones())}")
-        return zone
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.table != "customers" and self.timezone is None:
-            raise ValueError("'timezone' is missing: events need the zone of their times, e.g. UTC")
-        if self.table != "customers" and self.attributes:
-            raise ValueError("'attributes' belong to the customers table only")
-        return self
 
 
 class Simulation(Settings):

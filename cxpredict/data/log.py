@@ -15,12 +15,13 @@ import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
 
-from cxpredict.config import Config, EngineSettings, Source, load_config
+from cxpredict.config import Config, EngineSettings, load_config
 from cxpredict.config.reading import check_settings
+from cxpredict.config.sources import Source
 from cxpredict.data.contracts import TABLES, VERSIONS
 from cxpredict.data.quarantine import Checked, check_rows
 from cxpredict.data.shape import empty_table, typed_table
-from cxpredict.data.sources import map_columns, number_rows, open_source
+from cxpredict.data.sources import input_digests, map_columns, number_rows, open_source
 from cxpredict.errors import DataError, RejectShareError
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ class CustomerLog:
         later one replaced).
     rules : DataFrame
         One row per source and broken rule: rows, first rows.
+    changes : DataFrame
+        One row per source and way in which values were read otherwise than they stand (ids
+        normalised, numbers as ids, infinite values as missing, times that clocks skip or show
+        twice): rows.
     connection : ibis backend
         The engine that holds the tables: embedded DuckDB, or the one `from_tables` was given.
     tagged_until : Timestamp or None
@@ -55,6 +60,10 @@ class CustomerLog:
         Every version of the records of the tables that hold corrections.
     observed_until : date or None
         The records cover everything before this date, where declared.
+    inputs : mapping of str to str
+        SHA-256 of what `open` read, by the path or address that the configuration names: of a
+        file its bytes; of a lake the names and bytes of its files; of a table of a database its
+        rows, in no order, as they were read.
     """
 
     customers: ir.Table
@@ -65,10 +74,12 @@ class CustomerLog:
     rejects: ir.Table
     quality: pd.DataFrame
     rules: pd.DataFrame
+    changes: pd.DataFrame
     connection: Any
     versions: Mapping[str, ir.Table] = field(default_factory=dict)
     tagged_until: pd.Timestamp | None = None
     observed_until: date | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def open(cls, config: str | Path | Config) -> Self:
@@ -104,12 +115,14 @@ class CustomerLog:
             )
         connection = _connect(config.engine, config)
         now = _end_of_observation(config.observed_until)
-        checked = {}
+        checked: dict[str, Checked] = {}
+        inputs: dict[str, str] = {}
         for name, source in config.sources.items():
             mapped = open_source(connection, name, source, config)
+            inputs |= input_digests(connection, name, source, config)
             checked[name] = _check(connection, name, source, mapped, now)
         log = cls._build(connection, config.sources, checked, config.max_reject_share)
-        return replace(log, observed_until=config.observed_until)
+        return replace(log, observed_until=config.observed_until, inputs=inputs)
 
     @classmethod
     def from_frames(
@@ -177,6 +190,7 @@ class CustomerLog:
             [{"source": n, "table": sources[n].table, **c.counts} for n, c in checked.items()]
         )
         rules = pd.concat([c.rules for c in checked.values()], ignore_index=True)
+        changes = pd.concat([c.changes for c in checked.values()], ignore_index=True)
         rejects = ibis.union(*(c.rejects for c in checked.values()), distinct=False)
         _limit_rejects(quality, rules, rejects, max_reject_share)
         tables = {
@@ -186,7 +200,8 @@ class CustomerLog:
             for table in TABLES
         }
         _one_row_per_customer(tables["customers"])
-        return cls._of(connection, tables, rejects=rejects, quality=quality, rules=rules)
+        evidence = {"rejects": rejects, "quality": quality, "rules": rules, "changes": changes}
+        return cls._of(connection, tables, **evidence)
 
     @classmethod
     def _of(cls, connection: Any, tables: Mapping[str, ir.Table], **evidence: Any) -> Self:
@@ -244,10 +259,12 @@ class CustomerLog:
         typed = {name: typed_table(name, tables.get(name)) for name in TABLES}
         quality = pd.DataFrame(columns=["source", "table", *COUNTS])
         rules = pd.DataFrame(columns=["source", "rule", "rows", "first_rows"])
+        changes = pd.DataFrame(columns=["source", "change", "rows"])
         rejects = empty_table(
             {"source": "string", "row": "int64", "rule": "string", "record": "string"}
         )
-        log = cls._of(connection, typed, rejects=rejects, quality=quality, rules=rules)
+        evidence = {"rejects": rejects, "quality": quality, "rules": rules, "changes": changes}
+        log = cls._of(connection, typed, **evidence)
         return replace(log, observed_until=observed_until)
 
     def to_parquet(self, folder: str | Path) -> Path:

@@ -8,8 +8,9 @@ import ibis
 import ibis.expr.types as ir
 import pandas as pd
 
-from cxpredict.config import SCALES, Source
-from cxpredict.data.casting import Rule, cast_attribute, cast_column
+from cxpredict.config import SCALES
+from cxpredict.config.sources import Source
+from cxpredict.data.casting import Cast, Rule, cast_attribute, cast_column
 from cxpredict.data.contracts import RESERVED, TABLES
 from cxpredict.data.sources import ROW, columns_in
 from cxpredict.errors import ConfigError, DataError
@@ -23,6 +24,7 @@ class Checked:
     rejects: ir.Table
     counts: dict[str, int]
     rules: pd.DataFrame
+    changes: pd.DataFrame
 
 
 def check_rows(
@@ -55,20 +57,26 @@ def check_rows(
     DataError
         A whole column is of another form than declared (decimal comma, Excel or epoch numbers).
     """
-    rules: list[Rule] = []
-    columns: dict[str, ir.Value] = {}
-    for field in TABLES[source.table]:
-        if field.name not in source.columns:
-            columns[field.name] = ibis.null(field.dtype)
-            continue
-        columns[field.name], broken = cast_column(name, source, field, mapped)
-        rules += broken
+    casts = {
+        field.name: cast_column(name, source, field, mapped)
+        if field.name in source.columns
+        else Cast(ibis.null(field.dtype))
+        for field in TABLES[source.table]
+    }
+    columns = {column: cast.value for column, cast in casts.items()}
+    rules = [rule for cast in casts.values() for rule in cast.rules]
     rules += _table_rules(source, columns, now)
     attributes = _attributes(name, source, mapped)
+    changes = [change for c in (*casts.values(), *attributes.values()) for change in c.changes]
     rule = ibis.cases(*((bad, f"{column}: {what}") for column, what, bad in rules))
     checked = connection.create_table(
         f"checked_{name}",
-        mapped.select(mapped[ROW], _rule=rule, **columns, **attributes),
+        mapped.select(
+            mapped[ROW],
+            _rule=rule,
+            **columns,
+            **{column: cast.value for column, cast in attributes.items()},
+        ),
     )
     valid = checked.filter(checked._rule.isnull())
     repeats = _repeats(source, mapped if source.drop_duplicate_rows else valid)
@@ -88,7 +96,8 @@ def check_rows(
     }
     for table in (checked, repeats):
         connection.drop_table(table.op().name)
-    return Checked(kept, rejects, counts, _count_rules(rejects))
+    counted = _count_changes(name, mapped, changes)
+    return Checked(kept, rejects, counts, _count_rules(rejects), counted)
 
 
 def _table_rules(source: Source, columns: dict[str, ir.Value], now: datetime) -> list[Rule]:
@@ -123,7 +132,7 @@ def _score_rules(columns: dict[str, ir.Value]) -> list[Rule]:
     return rules
 
 
-def _attributes(name: str, source: Source, mapped: ir.Table) -> dict[str, ir.Value]:
+def _attributes(name: str, source: Source, mapped: ir.Table) -> dict[str, Cast]:
     """Give the customers' further columns as numbers where every value is one, else as text."""
     if source.table != "customers":
         return {}
@@ -219,3 +228,15 @@ def _count_rules(rejects: ir.Table) -> pd.DataFrame:
         rows=rejects.count(), first_rows=rejects.row.collect(order_by="row")[:5].cast("string")
     )
     return by_rule.order_by("rule").to_pandas()
+
+
+def _count_changes(name: str, mapped: ir.Table, changes: list[Rule]) -> pd.DataFrame:
+    """Count the values that were read otherwise than they stand."""
+    said = [f"{column}: {what}" for column, what, _ in changes]
+    if changes:
+        totals = {f"n{i}": where.sum() for i, (_, _, where) in enumerate(changes)}
+        rows = mapped.aggregate(**totals).to_pandas().iloc[0].fillna(0).astype(int)
+    else:
+        rows = []
+    table = pd.DataFrame({"source": name, "change": said, "rows": list(rows)})
+    return table[table["rows"] > 0].reset_index(drop=True)

@@ -1,9 +1,5 @@
 """Opening source files: what the file must look like before a row of it is believed."""
 
-import csv
-import itertools
-import re
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -12,14 +8,16 @@ import ibis.expr.types as ir
 import sqlglot
 from sqlglot import exp
 
-from cxpredict.config import Column, Config, Source
+from cxpredict.config import Config
 from cxpredict.config.reading import nearest
+from cxpredict.config.sources import Column, Place, Source
 from cxpredict.data.contracts import TABLES
-from cxpredict.errors import ConfigError, DataError, EmptyDataError
+from cxpredict.data.databases import read_database
+from cxpredict.data.digests import digest_of_files, digest_of_rows
+from cxpredict.data.files import read_files, reason, unreadable
+from cxpredict.errors import ConfigError, DataError
 
 ROW = "_row"
-_WRONG_ENCODING = "not in the declared encoding; set encoding: latin-1 or utf-16"
-_BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _SAFE = (
     exp.Column, exp.Identifier, exp.Literal, exp.Boolean, exp.Null, exp.Paren, exp.Binary,
     exp.Unary, exp.Case, exp.If, exp.In, exp.Between, exp.Cast, exp.DataType, exp.Coalesce, exp.Abs,
@@ -30,7 +28,7 @@ _SAFE = (
 
 
 def open_source(connection: Any, name: str, source: Source, config: Config) -> ir.Table:
-    """Open a file, look up its joins and map its columns to the names of the log.
+    """Open a place, look up its joins and map its columns to the names of the log.
 
     Parameters
     ----------
@@ -54,74 +52,23 @@ def open_source(connection: Any, name: str, source: Source, config: Config) -> i
     ConfigError
         An expression is not allowed or names a column that is not there.
     DataError, EmptyDataError
-        The file cannot be read as declared.
+        The place cannot be read as declared.
     """
-    table = _load(connection, name, config.path(source.path), source)
+    table = _load(connection, name, source, source, config)
     for number, join in enumerate(source.join):
-        right = _load(connection, f"{name}_join_{number}", config.path(join.path), source)
+        right = _load(connection, join_name(name, number), join, source, config)
         table = _look_up(connection, f"{name}_{number}", table, right.drop(ROW), join.on, name)
     return map_columns(connection, name, table, source)
 
 
-def _load(connection: Any, name: str, path: Path, source: Source) -> ir.Table:
-    """Read a Parquet or CSV file; CSV values stay text until their contract is known."""
-    if not path.is_file():
-        raise DataError(f"{path.name}: no such file; mend 'path' (relative to the configuration)")
+def _load(connection: Any, name: str, place: Place, source: Source, config: Config) -> ir.Table:
+    """Keep the rows of a place in memory, numbered."""
+    if place.connect is not None:
+        return number_rows(connection, name, read_database(connection, name, place, config))
     try:
-        if path.suffix.lower() in {".parquet", ".pq"}:
-            return number_rows(connection, name, connection.read_parquet(path))
-        return number_rows(connection, name, _read_csv(connection, path, source))
+        return number_rows(connection, name, read_files(connection, place, source, config))
     except (duckdb.Error, OSError) as error:
-        raise DataError(f"{path.name}: cannot be read: {_reason(error)}") from error
-
-
-def _read_csv(connection: Any, path: Path, source: Source) -> ir.Table:
-    header = _check_head(path, source)
-    return connection.read_csv(
-        path,
-        columns=dict.fromkeys(header, "VARCHAR"),
-        auto_detect=False,
-        header=True,
-        delim=source.delimiter,
-        quote='"',
-        escape='"',
-        nullstr=[""],
-        encoding=source.encoding,
-    )
-
-
-def _check_head(path: Path, source: Source) -> list[str]:
-    """Read the header strictly: encoding, delimiter, duplicates, first rows no longer than it."""
-    with path.open("rb") as file:
-        start = file.read(65536)
-    if not start.strip():
-        raise EmptyDataError(f"{path.name}: the file is empty; expected a header and rows")
-    if start[:2] in _BOMS and source.encoding != "utf-16":
-        raise DataError(f"{path.name}: the file is UTF-16; set encoding: utf-16")
-    encoding = "utf-8-sig" if source.encoding == "utf-8" else source.encoding
-    try:
-        with path.open(encoding=encoding, newline="") as text:
-            rows = csv.reader(text, delimiter=source.delimiter)
-            header = next(rows)
-            first = list(itertools.islice(rows, 100))
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path.name}: {_WRONG_ENCODING}") from error
-    except csv.Error as error:
-        raise DataError(
-            f"{path.name}: not a CSV file as declared; look for an open quote"
-        ) from error
-    if len(header) == 1 and (other := next((c for c in ";\t|," if c in header[0]), None)):
-        raise DataError(f"{path.name}: one column, but {other!r} in it; set delimiter: {other!r}")
-    twice = sorted({column for column in header if header.count(column) > 1})
-    if twice:
-        raise DataError(f"{path.name}: header names twice: {', '.join(twice[:5])}; rename them")
-    for number, row in enumerate(first, start=1):
-        if row and len(row) != len(header):
-            raise DataError(
-                f"{path.name}: row {number} has {len(row)} values, the header {len(header)}; "
-                "quote values that hold the delimiter"
-            )
-    return header
+        raise unreadable(place, error) from None
 
 
 def number_rows(connection: Any, name: str, table: ir.Table) -> ir.Table:
@@ -138,6 +85,26 @@ def number_rows(connection: Any, name: str, table: ir.Table) -> ir.Table:
     table = table.mutate(**{c: ibis.null("string") for c in untyped})
     numbered = table.mutate(**{ROW: ibis.row_number() + 1})
     return connection.create_table(f"source_{name}", numbered)
+
+
+def input_digests(connection: Any, name: str, source: Source, config: Config) -> dict[str, str]:
+    """Return the digests of the places that `open_source` has just read, by their labels.
+
+    Of local files they are of the bytes; of what a database or a URL gave, of the rows read.
+    """
+    places: dict[str, Place] = {name: source}
+    places |= {join_name(name, number): join for number, join in enumerate(source.join)}
+    return {
+        place.label: digest_of_files(place, config)
+        if place.connect is None and not place.remote
+        else digest_of_rows(connection.table(f"source_{table}").drop(ROW))
+        for table, place in places.items()
+    }
+
+
+def join_name(name: str, number: int) -> str:
+    """Name the table of a join."""
+    return f"{name}_join_{number}"
 
 
 def _look_up(
@@ -189,7 +156,7 @@ def map_columns(connection: Any, name: str, table: ir.Table, source: Source) -> 
     try:
         return connection.sql(f"SELECT {select} FROM {_quoted(table.op().name)}{where}")
     except duckdb.Error as error:
-        raise ConfigError(f"sources.{name}: an expression fails: {_reason(error)}") from error
+        raise ConfigError(f"sources.{name}: an expression fails: {reason(error)}") from error
 
 
 def columns_in(how: Column) -> set[str]:
@@ -237,23 +204,12 @@ def _checked(name: str, table: ir.Table, text: str) -> str:
                 + nearest(node.name, table.columns)
             )
     # a cast that fails gives null, so that the row meets its rule; a comment could hide more SQL
-    safe = tree.transform(lambda n: exp.TryCast(**n.args) if type(n) is exp.Cast else n)
-    return str(safe.sql("duckdb", comments=False))
+    for cast in reversed([node for node in tree.find_all(exp.Cast) if type(node) is exp.Cast]):
+        safe = exp.TryCast(**cast.args)
+        tree = safe if cast is tree else tree
+        cast.replace(safe)
+    return str(tree.sql("duckdb", comments=False, identify=True))
 
 
 def _quoted(name: str) -> str:
     return exp.to_identifier(name, quoted=True).sql("duckdb")
-
-
-def _reason(error: Exception) -> str:
-    """Say what DuckDB found wrong without the line it quotes (a customer's data)."""
-    text = str(error)
-    if "unicode" in text:
-        return _WRONG_ENCODING
-    if isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException):
-        return text.splitlines()[0]
-    line = re.search(r"CSV Error on Line: (\d+)", text)
-    counts = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
-    found = [f"line {line[1]}"] if line else []
-    found += [f"expected {counts[1]} values, found {counts[2]}"] if counts else []
-    return ": ".join(found) or f"not as declared ({type(error).__name__})"

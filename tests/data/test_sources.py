@@ -1,18 +1,16 @@
 """What a bad file gets: see the numbers of the bad-input list in the test names."""
 
-from datetime import date
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from one_source import COLUMNS, open_sales, rows, run_of
 
 from cxpredict.config import parse_config
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, DataError, EmptyDataError, RejectShareError
-
-COLUMNS = {"customer_id": "id", "occurred_at": "at", "amount": "amount"}
 
 
 def open_file(folder: Path, content: str | bytes, *, limit: float = 1.0, **source):
@@ -22,31 +20,8 @@ def open_file(folder: Path, content: str | bytes, *, limit: float = 1.0, **sourc
     return open_source(folder, limit=limit, **source)
 
 
-def open_source(folder: Path, *, limit: float = 1.0, **source):
-    settings = {
-        "path": "sales.csv",
-        "table": "transactions",
-        "timezone": "UTC",
-        "columns": COLUMNS,
-        **source,
-    }
-    content = {**run_of({"sales": settings}), "max_reject_share": limit}
-    return CustomerLog.open(parse_config(content, directory=folder))
-
-
-def run_of(sources):
-    return {
-        "name": "shop",
-        "sources": sources,
-        "problems": {"churn": {"inactive": "purchase", "horizon_days": 30}},
-        "split": {"test_at": date(2024, 6, 1), "every_days": 30},
-        "bands": {"churn": {"medium": 0.1, "high": 0.3}},
-        "random_state": 7,
-    }
-
-
-def rows(log: CustomerLog, table: str = "transactions"):
-    return log.table[table].to_pandas()
+def open_source(folder: Path, **source):
+    return open_sales(folder, **{"path": "sales.csv", **source})
 
 
 def test_a_plain_file_is_read(tmp_path):

@@ -16,7 +16,7 @@ from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError
 from cxpredict.jobs.bundle import Bundle
 from cxpredict.jobs.rows import outcome_of
-from cxpredict.jobs.score import PROBABILITY
+from cxpredict.jobs.scoring.table import PROBABILITY
 
 __all__ = ["Cohort", "cohorts", "read_scores"]
 

@@ -25,7 +25,7 @@ from cxpredict.jobs.monitoring.verdicts import reference_verdicts
 from cxpredict.jobs.promotion import segments_of
 from cxpredict.jobs.records import open_records
 from cxpredict.jobs.registry import load_bundle
-from cxpredict.jobs.score import value_if_kept
+from cxpredict.jobs.scoring.money import value_if_kept
 from cxpredict.jobs.tracking import Store
 
 __all__ = ["Monitoring", "monitor"]

@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, timedelta
-from hashlib import sha256
+from datetime import date
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cxpredict.config import Config, load_config
+from cxpredict.data.checks import check_count
 from cxpredict.data.log import CustomerLog
-from cxpredict.errors import ConfigError, DataError, EmptyDataError
-from cxpredict.jobs.bundle import Bundle
-from cxpredict.jobs.publish import digest, publishing, write_json
-from cxpredict.jobs.records import open_records, write_rejects
+from cxpredict.errors import EmptyDataError
+from cxpredict.jobs.publish import holding
 from cxpredict.jobs.registry import load_bundle
-from cxpredict.jobs.scoring.rows import score_customers
-from cxpredict.jobs.scoring.table import empty_scores, schema
+from cxpredict.jobs.scoring.batches import Progress
+from cxpredict.jobs.scoring.database import check_address, replace_rows
+from cxpredict.jobs.scoring.job import check_day, quality_of, run_job
+from cxpredict.jobs.scoring.request import Request, read_day
+from cxpredict.jobs.scoring.result import Scoring, finished
 
-LATEST_DAYS = 31
+__all__ = ["Scoring", "score"]
 
-
-@dataclass(frozen=True)
-class Scoring:
-    """What a batch job did.
-
-    Attributes
-    ----------
-    folder : Path
-        Holds scores.parquet, rejects.parquet and manifest.json.
-    scores : DataFrame
-        One row per customer, as in scores.parquet.
-    manifest : dict
-        Digests of inputs, configuration and model; counts of rows.
-    """
-
-    folder: Path
-    scores: pd.DataFrame
-    manifest: dict[str, Any]
+CHUNK_ROWS = 20_000
 
 
 def score(
@@ -50,6 +28,16 @@ def score(
     model: str | Path,
     as_of: str | date,
     out: str | Path | None = None,
+    reasons: str = "flagged",
+    format: str = "parquet",
+    to: str | None = None,
+    limit: int | None = None,
+    chunk_rows: int = CHUNK_ROWS,
+    force: bool = False,
+    dry_run: bool = False,
+    digest: str | None = None,
+    key: str | Path | None = None,
+    progress: Progress | None = None,
 ) -> Scoring:
     """Score all active customers of a log and publish the result atomically.
 
@@ -63,6 +51,26 @@ def score(
         UTC, exclusive: nothing that was known later is used.
     out : str or Path, optional
         Folder that receives ``as_of=…/``; by default ``scores/<model>`` among the artifacts.
+    reasons : str, default "flagged"
+        Who gets reasons: ``flagged`` (risk band high), ``top=K`` (the K of highest risk), ``all``
+        or ``none``. Reasons cost many times what a score costs, and only those are explained.
+    format : {"parquet", "csv"}
+        Of the file of scores; CSV is safe to open in a spreadsheet (see `write_tables`).
+    to : str, optional
+        Database table that receives the scores too, see `replace_rows`.
+    limit : int, optional
+        Score only the first so many customers by id, as a try: the result goes to
+        ``_first_<limit>/as_of=…/``, which readers of the whole folder skip.
+    chunk_rows : int, default 20 000
+        Customers in memory at a time; changes no byte of the result.
+    force : bool, default False
+        Score again, also if the folder already holds this very result.
+    dry_run : bool, default False
+        Check everything and count, write nothing.
+    digest, key : optional
+        What vouches for a bundle folder, as in `load_bundle`.
+    progress : callable, optional
+        Gets the step, rows done and rows in all; both 0 where a step has no length.
 
     Returns
     -------
@@ -71,84 +79,54 @@ def score(
     Raises
     ------
     EmptyDataError
-        There is nobody to score; an empty, typed scores.parquet is published all the same.
+        There is nobody to score; an empty, typed table is published all the same.
     ConfigError, DataError, ModelError, PublishError
         As their names say; nothing is published.
 
     Notes
     -----
     No clock enters the result: the same inputs, configuration and model give the same bytes.
+    A folder that already holds the result of the same inputs, configuration, model, date and
+    library versions (``run_key`` of its manifest), with every file as its digest says, is left as
+    it is. Two jobs with one folder run one after the other. Memory is bounded by `chunk_rows` and
+    ``engine.memory_limit_gb``, not by the number of customers; what does not fit is put into
+    files, of some 10 bytes per customer and feature, beside the result until it is published.
     """
     config = config if isinstance(config, Config) else load_config(config)
-    day = _day(as_of)
-    bundle = load_bundle(model, artifacts=config.path(config.artifacts))
+    check_count("chunk_rows", chunk_rows)
+    day, say = read_day(as_of), progress or (lambda step, done, total: None)
+    bundle = load_bundle(model, digest=digest, key=key, artifacts=config.path(config.artifacts))
     home = Path(out) if out else config.path(config.artifacts) / "scores" / bundle.name
-    folder = home / f"as_of={day.date()}"
-    try:
-        log = open_records(config)
-    except EmptyDataError:
-        if not folder.exists():  # an empty file must not replace scores that were good
-            _publish(folder, config, bundle, day, scores=empty_scores(bundle.kind), log=None)
-        raise
-    _check_day(log, day)
-    index = bundle.problem.to_score(log, day)
-    if not len(index):
-        _publish(folder, config, bundle, day, scores=empty_scores(bundle.kind), log=log)
+    request = Request(config, bundle, day, home, reasons=reasons, format=format, limit=limit)
+    if to is not None:
+        check_address(to, request)
+    if dry_run:
+        return _plan(request, say)
+
+    def waiting() -> None:
+        say("another job writes this result: waiting for it", 0, 0)
+
+    with holding(request.folder, waiting):
+        result = run_job(request, chunk_rows, say, force=force)
+        if to is not None:
+            say("writing the database table", 0, 0)
+            replace_rows(to, request, result.file)
+    if not result.manifest["rows"]["scored"]:
         raise EmptyDataError(f"no active customer at {day.date()}: nobody to score")
-    scores = score_customers(bundle, log, index, config)
-    manifest = _publish(folder, config, bundle, day, scores=scores, log=log)
-    return Scoring(folder, scores, manifest)
+    return result
 
 
-def _day(as_of: str | date) -> pd.Timestamp:
-    """Read a date without a time: a day has one folder of scores."""
-    try:
-        return pd.Timestamp(date.fromisoformat(str(as_of).removesuffix(" 00:00:00")))
-    except ValueError as error:
-        raise ConfigError(f"as_of: expected a date such as 2024-06-30, found {as_of!r}") from error
-
-
-def _check_day(log: CustomerLog, day: pd.Timestamp) -> None:
-    """Refuse to score long after the records end: everybody would look silent."""
-    last = log.span[1]
-    if pd.notna(last) and day > last + timedelta(days=LATEST_DAYS):
-        raise DataError(
-            f"as_of {day.date()} is more than {LATEST_DAYS} days after the records end "
-            f"({last.date()}); give a date they cover"
-        )
-
-
-def _publish(
-    folder: Path,
-    config: Config,
-    bundle: Bundle,
-    day: pd.Timestamp,
-    *,
-    scores: pd.DataFrame,
-    log: CustomerLog | None,
-) -> dict[str, Any]:
-    manifest: dict[str, Any] = {
-        "as_of": str(day.date()),
-        "model": f"{bundle.name}/{bundle.version}",
-        "model_sha256": bundle.digest,
-        "config_sha256": sha256(config.model_dump_json().encode()).hexdigest(),
-        "inputs_sha256": {
-            path: digest(config.path(path))
-            for source in config.sources.values()
-            for path in (source.path, *(join.path for join in source.join))
-        },
-        "rows": {"scored": len(scores)},
-    }
-    with publishing(folder) as new:
-        pq.write_table(
-            pa.Table.from_pandas(scores, schema=schema(bundle.kind), preserve_index=False),
-            new / "scores.parquet",
-        )
-        if log is not None:
-            write_rejects(log.rejects, new / "rejects.parquet")
-            manifest["rows"]["sources"] = log.quality.to_dict("records")
-            manifest["rows"]["rejected_by_rule"] = log.rules.drop(columns="first_rows").to_dict(
-                "records"
-            )
-        write_json(new / "manifest.json", manifest)
-    return manifest
+def _plan(request: Request, say: Progress) -> Scoring:
+    """Find out what a job would do, without writing anything."""
+    say("opening and checking the records", 0, 0)
+    log = CustomerLog.open(request.config)
+    check_day(log, request.day)
+    told = request.identity(log.inputs)
+    done = finished(request.folder, told["run_key"])
+    if done is not None:
+        return done
+    count = int(request.bundle.problem.to_score_table(log, request.day).count().execute())
+    if not count:
+        raise EmptyDataError(f"no active customer at {request.day.date()}: nobody to score")
+    rows = {"scored": min(count, request.limit or count), **quality_of(log)}
+    return Scoring(request.folder, {**told, "rows": rows, "files": {}}, "planned")

@@ -22,13 +22,13 @@ def offer_of(settings: OfferSettings) -> Offer:
 
 def value_if_kept(log: CustomerLog, index: pd.MultiIndex, settings: ValueSettings) -> pd.Series:
     """Discount the margin that a customer who stays brings; missing where it is unknown."""
-    return value_of(margin_per_period(log, index, settings), settings)
+    return worth_of(margin_per_period(log, index, settings), settings)
 
 
-def value_of(margin: pd.Series, settings: ValueSettings) -> pd.Series:
-    """Discount margins per period over the horizon; missing ones stay missing."""
-    known = margin.dropna()
+def worth_of(margin: pd.Series, settings: ValueSettings) -> pd.Series:
+    """Discount margins per period over the horizon; missing where they are."""
     rate = (1 + settings.yearly_discount_rate) ** (settings.period_days / 365.25) - 1
     periods = settings.horizon_days // settings.period_days
+    known = margin.dropna()
     value = customer_value(known, 1.0, periods=periods, discount_rate=rate, payment="end")
     return value.reindex(margin.index)

@@ -60,9 +60,14 @@ def score_rows(
         scores["expected_score"] = risk["expected_score"].to_numpy()
     scores[REASONS] = None
     if reasons:
-        scores[REASONS] = explain(bundle.model, X).reasons(top=len(REASONS)).to_numpy()
+        scores[REASONS] = reasons_of(bundle, X).to_numpy()
     scores["model_version"] = f"{bundle.name}/{bundle.version}"
     return scores[schema(bundle.kind).names]
+
+
+def reasons_of(bundle: Bundle, X: pd.DataFrame) -> pd.DataFrame:
+    """Say in words what raises the risk of each row most: the columns `REASONS`, index of X."""
+    return explain(bundle.model, X).reasons(top=len(REASONS))
 
 
 def _add_money(

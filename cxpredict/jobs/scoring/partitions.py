@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,20 +14,21 @@ import pandas as pd
 import pyarrow as pa
 
 import cxpredict
-from cxpredict.config.value import OfferSettings, ValueSettings
+from cxpredict.config import Config
 from cxpredict.errors import CxPredictError, ModelError
-from cxpredict.features.build import typed_frame
 from cxpredict.features.origin import Origin
-from cxpredict.features.panes.rollup import KEYS
 from cxpredict.jobs.bundle import Bundle
-from cxpredict.jobs.scoring.money import offer_of, value_of
-from cxpredict.jobs.scoring.rows import score_rows
-from cxpredict.jobs.scoring.table import schema
+from cxpredict.jobs.monitoring.baseline import baseline_of
+from cxpredict.jobs.monitoring.drift import DriftCounts
+from cxpredict.jobs.scoring.batches import MARGIN, feature_frame, offer_terms, risk_columns
+from cxpredict.jobs.scoring.money import worth_of
+from cxpredict.jobs.scoring.rows import reasons_of, score_rows
+from cxpredict.jobs.scoring.table import REASONS, schema
 
-MARGIN = "_margin"
-"""Column beside the features: what the customer brought per period; missing where unknown."""
+DRIFT = "(drift)"
+"""Column of scored rows: in the first row of each batch, how many rows fell where (JSON)."""
 
-Batches = Iterator[pa.RecordBatch]
+Batches = Iterable[pa.RecordBatch]
 
 
 @dataclass(frozen=True)
@@ -37,25 +39,33 @@ class Assignment:
     ----------
     files : tuple of (name, bytes)
         The bundle.
-    version : str
-        Its version in the registry.
-    origins : mapping of str to Origin
+    digest, version : str
+        What vouches for it, where there is one, and its version in the registry.
+    origins : dict of str to Origin
         Where each feature comes from, in their order.
-    value, offer : settings, optional
-        As the configuration gives them.
-    campaign : str
-        Salt of the hold-out.
+    config : Config
+        Its `value` and `offer` give the money columns.
+    reasons : str
+        Who is explained: ``flagged``, ``all`` or ``none``.
+    drift : bool
+        Whether to count where the rows fall.
     library : str
         Version of cxpredict that the job was started with.
     """
 
     files: tuple[tuple[str, bytes], ...]
+    digest: str
     version: str
-    origins: Mapping[str, Origin]
-    value: ValueSettings | None
-    offer: OfferSettings | None
-    campaign: str
+    origins: dict[str, Origin]
+    config: Config
+    reasons: str
+    drift: bool
     library: str = cxpredict.__version__
+
+
+def scored_schema(kind: str) -> pa.Schema:
+    """Columns that `scorer` gives: those of the scores table, and what drift is told by."""
+    return schema(kind).append(pa.field(DRIFT, pa.string()))
 
 
 def scorer(shared: Any) -> Callable[[Batches], Batches]:
@@ -69,16 +79,18 @@ def scorer(shared: Any) -> Callable[[Batches], Batches]:
     Returns
     -------
     callable
-        Takes batches of `customer_id`, `as_of`, features and `MARGIN`; gives batches of scores.
+        Takes batches of `customer_id`, `as_of`, features and `MARGIN`; gives batches of
+        `scored_schema`.
     """
 
     def score_batches(batches: Batches) -> Batches:
         with _telling_no_data():
             assignment = shared.value
             _check_library(assignment)
-            bundle = _load(assignment.files, assignment.version)
+            bundle = _load(assignment.files, assignment.digest, assignment.version)
             for batch in batches:
-                yield _score_batch(assignment, bundle, batch)
+                if len(batch):
+                    yield _score_batch(assignment, bundle, batch)
 
     return score_batches
 
@@ -92,9 +104,9 @@ def _check_library(assignment: Assignment) -> None:
 
 
 @lru_cache(maxsize=1)
-def _load(files: tuple[tuple[str, bytes], ...], version: str) -> Bundle:
+def _load(files: tuple[tuple[str, bytes], ...], digest: str, version: str) -> Bundle:
     """Parse the bundle once per worker; its tasks already take all cores, one thread each."""
-    bundle = Bundle.of_files(dict(files), version=version)
+    bundle = Bundle.of_files(dict(files), version=version, digest=digest or None)
     bundle.model.set_params(n_jobs=1)
     return bundle
 
@@ -102,25 +114,41 @@ def _load(files: tuple[tuple[str, bytes], ...], version: str) -> Bundle:
 def _score_batch(assignment: Assignment, bundle: Bundle, batch: pa.RecordBatch) -> pa.RecordBatch:
     from threadpoolctl import threadpool_limits
 
-    table = pa.Table.from_batches([batch])
-    index = pd.MultiIndex.from_frame(table.select(KEYS).to_pandas())
-    X = typed_frame(table, assignment.origins, index)
-    money: dict[str, Any] = {}
-    if assignment.value is not None:
-        margin = table[MARGIN].to_pandas().set_axis(index).astype("float64")
-        money["worth"] = value_of(margin, assignment.value)
-    if assignment.offer is not None:
-        money["offer"] = offer_of(assignment.offer)
-        money["holdout_share"] = assignment.offer.holdout_share
-        money["salt"] = assignment.campaign
+    X = feature_frame(pa.Table.from_batches([batch]), assignment.origins)
+    money = offer_terms(assignment.config)
+    if assignment.config.value is not None and MARGIN in batch.schema.names:
+        margin = pd.Series(batch[MARGIN].to_numpy(zero_copy_only=False), index=X.index)
+        money["worth"] = worth_of(margin, assignment.config.value)
     with threadpool_limits(1):
-        scores = score_rows(bundle, X, **money)
-    return pa.RecordBatch.from_pandas(scores, schema=schema(bundle.kind), preserve_index=False)
+        scores = score_rows(bundle, X, reasons=False, **money)
+        _explain(assignment, bundle, X, scores)
+    scores[DRIFT] = _drift(assignment, bundle, X, scores)
+    columns = scored_schema(bundle.kind)
+    return pa.RecordBatch.from_pandas(scores, schema=columns, preserve_index=False)
+
+
+def _explain(assignment: Assignment, bundle: Bundle, X: pd.DataFrame, scores: pd.DataFrame) -> None:
+    flagged = (scores["risk_band"] == "high").to_numpy()
+    chosen = {"flagged": flagged, "all": flagged | True, "none": flagged & False}
+    rows = chosen[assignment.reasons]
+    if rows.any():
+        scores.loc[rows, REASONS] = reasons_of(bundle, X[rows]).to_numpy()
+
+
+def _drift(
+    assignment: Assignment, bundle: Bundle, X: pd.DataFrame, scores: pd.DataFrame
+) -> list[str | None]:
+    baseline = baseline_of(bundle) if assignment.drift else None
+    told: list[str | None] = [None] * len(X)
+    if baseline is not None:
+        drift = DriftCounts(baseline).add(X, risk_columns(scores, bundle.kind))
+        told[0] = json.dumps(drift.to_state())
+    return told
 
 
 @contextmanager
 def _telling_no_data() -> Iterator[None]:
-    """Let no text of a foreign error reach the logs of the cluster: it may hold a customer's data."""
+    """Let no text of a foreign error into the cluster's logs: it may hold a customer's data."""
     try:
         yield
     except (CxPredictError, ImportError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,19 +27,23 @@ def translating() -> Iterator[None]:
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
+    echo = logging.getLogger("SQLQueryContextLogger")
+    before, echo.disabled = echo.disabled, True  # it would print the text of the error
     try:
         yield
     except (PySparkException, Py4JError) as error:
         told = _told(error)
         # the text of the error may hold a customer's data
         raise told from None
+    finally:
+        echo.disabled = before
 
 
 def _told(error: Exception) -> CxPredictError:
     text = str(error)
     if found := _OURS.search(text):
-        kind = getattr(errors, found[1], CxPredictError)
-        return kind(found[2])  # type: ignore[no-any-return]
+        kind: type[CxPredictError] | None = getattr(errors, found[1], None)
+        return CxPredictError(found[2]) if kind is None else kind(found[2])
     if found := _ABSENT.search(text):
         return ConfigError(
             f"a worker of Spark has no module {found[1]!r}: install the same cxpredict on every "

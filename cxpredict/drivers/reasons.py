@@ -133,6 +133,8 @@ class ReasonBasis:
         missing = [name for name in self.origins if name not in X.columns]
         if missing:
             raise DataError(f"X lacks {len(missing)} features of the model: {missing[:5]}.")
+        X = X.copy(deep=False)
+        X.attrs = {}  # pandas would copy the origins deeply with every column
         X = X[list(self.origins)]
         turned = [
             name

@@ -55,9 +55,8 @@ def judge(
     )
     notes = (*notes, _interval_note(test_rows, found), *_no_signal(metrics), *_no_lever(unknown))
     card = _card(train_rows, metrics, periods, audit, dropped, accepted, notes)
-    card["baseline"] = learn_baseline(train_rows.X, found)
     return TrainedModel(
-        bundle=replace(bundle, card=card),
+        bundle=replace(bundle, card=card, baseline=learn_baseline(train_rows.X, found)),
         metrics=metrics,
         periods=periods,
         calibration=calibration_table(test_rows.outcome, risk, weights=test_rows.weights),
@@ -67,6 +66,7 @@ def judge(
         dropped=dropped,
         drivers=drivers,
         notes=notes,
+        interval=found[["low", "high"]],
     )
 
 

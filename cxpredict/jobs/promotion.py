@@ -36,7 +36,7 @@ def decide(
 ) -> TrainedModel:
     """Ask the gate about a trained model; a refusal becomes a note that every reader meets."""
     index = test_rows.outcome.index
-    champion, unscored = _champion_risk(store, log, trained.bundle, index)
+    version, champion, unscored = _champion_risk(store, log, trained.bundle, index)
     worth = None
     if trained.bundle.kind == "churn" and config.value is not None and config.offer is not None:
         worth = value_if_kept(log, index, config.value)
@@ -46,13 +46,14 @@ def decide(
             return None
         return realised_gain(risk, test_rows.outcome, worth=worth, offer=config.offer)
 
+    brought = gain(trained.risk)
     used = {*trained.bundle.model.feature_names_in_, "(rows)"}
     decision = promotion_gate(
         test_rows.outcome,
         trained.risk,
         champion=champion,
         unscored=unscored,
-        gain=gain(trained.risk),
+        gain=brought,
         gain_champion=gain(champion),
         segments=segments_of(config.gate.segments, test_rows.X, log),
         leaks=[n for n in trained.audit.high if n in used and n not in config.audit.accept],
@@ -65,7 +66,7 @@ def decide(
             "The promotion gate refused this version, so it is not scored as champion: "
             f"{'; '.join(decision.refusals)}.",
         )
-    return replace(trained, gate=decision, notes=notes)
+    return replace(trained, gate=decision, notes=notes, gain=brought, judged_against=version)
 
 
 def realised_gain(
@@ -123,19 +124,21 @@ def check_segments(names: Sequence[str], X: pd.DataFrame, log: CustomerLog) -> N
 
 def _champion_risk(
     store: Store, log: CustomerLog, bundle: Bundle, index: pd.MultiIndex
-) -> tuple[pd.Series | None, str]:
+) -> tuple[str, pd.Series | None, str]:
     """Score the test rows with the present champion; say why where that cannot be done."""
+    version = ""
     try:
         champion = champion_of(store, bundle.name)
         if champion is None:
-            return None, ""
+            return version, None, ""
+        version = champion.version
         if champion.problem.settings != bundle.problem.settings:
-            return None, "it predicts another outcome"
+            return version, None, "it predicts another outcome"
         known = champion.read_comments(log)
         X = build_features(known, index, aggregates=champion.aggregates, exclude=champion.exclude)
-        return champion.risk(X)["probability"], ""
+        return version, champion.risk(X)["probability"], ""
     except CxPredictError as error:
-        return None, str(error).splitlines()[0].rstrip(".")
+        return version, None, str(error).splitlines()[0].rstrip(".")
 
 
 def segments_of(names: Sequence[str], X: pd.DataFrame, log: CustomerLog) -> pd.DataFrame | None:

@@ -71,6 +71,8 @@ def holding(target: Path, waiting: Callable[[], None] | None = None) -> Iterator
         The place cannot be written.
     """
     with _writing(target):
+        if target.is_symlink() or (target.exists() and not target.is_dir()):
+            raise NotADirectoryError(0, "expected a folder, found a file or a link")
         target.parent.mkdir(parents=True, exist_ok=True)
         handle = _lock(_sibling(target, "lock"), waiting)
     try:

@@ -1,6 +1,5 @@
-"""The MLflow model as code: loads the bundle, gives its risk table."""
+"""The MLflow model as code: loads the bundle its digest belongs to, gives `predict_frame`."""
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -8,20 +7,22 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
 from cxpredict.jobs.bundle import Bundle
+from cxpredict.jobs.serving import predict_frame, with_nulls
 
 
-class RiskModel(PythonModel):
-    """Probability, interval and band for every row of features."""
+class CustomerModel(PythonModel):
+    """Probability, interval, band, money and reasons for every row of features."""
 
     def load_context(self, context: Any) -> None:
-        """Load the bundle among the model's artefacts."""
-        self.bundle = Bundle.load(Path(context.artifacts["bundle"]))
+        """Load the bundle among the artefacts, if it is the one of the configuration's digest."""
+        digest = (context.model_config or {}).get("bundle_sha256")
+        self.bundle = Bundle.load(context.artifacts["bundle"], digest=digest)
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Predict the risk table; see `Bundle.risk`."""
-        return self.bundle.risk(model_input)
+        """Predict; see `cxpredict.jobs.serving.predict_frame`."""
+        return with_nulls(predict_frame(self.bundle, model_input))
 
 
-set_model(RiskModel())
+set_model(CustomerModel())

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pandas as pd
-
 from cxpredict.errors import ModelError
 from cxpredict.jobs.bundle import Bundle
+from cxpredict.jobs.logged import pyfunc_arguments
+from cxpredict.jobs.recording import describe, describe_name, model_tags
 from cxpredict.jobs.results import TrainedModel
-from cxpredict.jobs.tracking import Store, describe, gate_tags, quiet
+from cxpredict.jobs.tracking import Store, quiet
 
 
-def register(store: Store, trained: TrainedModel, X: pd.DataFrame) -> tuple[str, str, str]:
-    """Log a bundle to the active run as a pyfunc model and register it.
+def register(
+    store: Store, trained: TrainedModel, *, tags: Mapping[str, str] | None = None
+) -> tuple[str, str, str]:
+    """Register a bundle as a pyfunc model of the active run, unless it is there already.
 
     Parameters
     ----------
@@ -23,59 +26,88 @@ def register(store: Store, trained: TrainedModel, X: pd.DataFrame) -> tuple[str,
         Where.
     trained : TrainedModel
         The model with its evidence, which describes the version.
-    X : DataFrame
-        Features it was trained on: their names and kinds make the signature.
+    tags : mapping, optional
+        Further tags of a new version, such as the key of the run.
 
     Returns
     -------
     version, alias, digest : str
         Alias ``refused`` if the gate did not let it pass, else ``champion`` if the name has none
         yet, else ``challenger``; SHA-256 of the bundle.
+
+    Notes
+    -----
+    The same bundle is registered once: its version is found by the digest, under the lock of the
+    store. A version that is or was champion keeps its alias; any other has the alias and the tags
+    of the gate's latest decision, which is the one against the champion of today.
     """
-    import mlflow
-
-    from cxpredict import __version__
-
     bundle, client = trained.bundle, store.client
-    with TemporaryDirectory() as folder:
+    with store.writing(), TemporaryDirectory() as folder:
         saved = Path(folder) / "bundle"
         digest = bundle.save(saved)
-        model = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(Path(__file__).with_name("pyfunc.py")),
-            artifacts={"bundle": str(saved)},
-            pip_requirements=[f"cxpredict=={__version__}"],
-            signature=_signature(bundle, X),
-        )
-    if not client.search_registered_models(f"name = '{bundle.name}'"):
-        client.create_registered_model(bundle.name)
-    version = client.create_model_version(
-        bundle.name,
+        _describe_name(client, bundle)
+        version = _find(client, bundle.name, digest)
+        if version is None:
+            found = {"bundle_sha256": digest, **model_tags(trained), **(tags or {})}
+            version = _add(client, trained, _log(bundle, saved, digest), found)
+        alias = _place(client, trained, version)
+    return version, alias, digest
+
+
+def _log(bundle: Bundle, saved: Path, digest: str) -> Any:
+    """Log a saved bundle to the active run as a pyfunc model."""
+    import mlflow
+
+    return mlflow.pyfunc.log_model(name="model", **pyfunc_arguments(bundle, saved, digest))
+
+
+def _describe_name(client: Any, bundle: Bundle) -> None:
+    words, found = describe_name(bundle), client.search_registered_models(f"name = '{bundle.name}'")
+    if not found:
+        client.create_registered_model(bundle.name, {"kind": bundle.kind}, words)
+    elif found[0].description != words:
+        client.update_registered_model(bundle.name, words)
+
+
+def _find(client: Any, name: str, digest: str) -> str | None:
+    """Look up the version that holds a bundle; the oldest if there are several."""
+    found = client.search_model_versions(f"name = '{name}' and tag.bundle_sha256 = '{digest}'")
+    return str(min(int(each.version) for each in found)) if found else None
+
+
+def _add(client: Any, trained: TrainedModel, model: Any, tags: Mapping[str, str]) -> str:
+    import mlflow
+
+    added = client.create_model_version(
+        trained.bundle.name,
         source=model.model_uri,
         run_id=mlflow.active_run().info.run_id,
-        tags={"bundle_sha256": digest, "kind": bundle.kind, **gate_tags(trained.gate)},
+        tags=dict(tags),
         description=describe(trained),
         model_id=model.model_id,
-    ).version
-    aliases = client.get_registered_model(bundle.name).aliases
+    )
+    return str(added.version)
+
+
+def _place(client: Any, trained: TrainedModel, version: str) -> str:
+    """Give a version its alias and the tags of the gate, unless it is or was champion."""
+    name = trained.bundle.name
+    aliases = {
+        alias: str(number) for alias, number in client.get_registered_model(name).aliases.items()
+    }
+    for alias in ("champion", "archived"):
+        if aliases.get(alias) == version:
+            return alias
     passed = "challenger" if "champion" in aliases else "champion"
-    alias = passed if trained.gate.passed else "refused"
-    client.set_registered_model_alias(bundle.name, alias, version)
-    return str(version), alias, digest
-
-
-def _signature(bundle: Bundle, X: pd.DataFrame) -> Any:
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
-
-    inputs = [
-        ColSpec("string" if X[name].dtype == "category" else "double", name, required=False)
-        for name in X.columns
-    ]
-    outputs = bundle.risk(X.head(1))
-    kinds = ["string" if outputs[name].dtype == "str" else "double" for name in outputs]
-    columns = [ColSpec(kind, name) for kind, name in zip(kinds, outputs, strict=True)]
-    return ModelSignature(Schema(inputs), Schema(columns))
+    placed = passed if trained.gate.passed else "refused"
+    for key, value in model_tags(trained).items():
+        client.set_model_version_tag(name, version, key, value)
+    client.update_model_version(name, version, describe(trained))
+    for alias, number in aliases.items():
+        if number == version and alias in ("challenger", "refused") and alias != placed:
+            client.delete_registered_model_alias(name, alias)
+    client.set_registered_model_alias(name, placed, version)
+    return placed
 
 
 def champion_of(store: Store, name: str) -> Bundle | None:

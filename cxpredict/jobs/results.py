@@ -53,6 +53,12 @@ class TrainedModel:
         Its MLflow run, nested in the run of the configuration.
     at_risk : DataFrame
         Scores of the customers active at the end of the log, highest risk first.
+    interval : DataFrame
+        Columns low, high: the 95 % interval of `risk`.
+    gain : Series or None
+        Money that each test row would have brought, where costs are configured.
+    judged_against : str
+        Version of the champion that the gate held the model against; empty if there was none.
     """
 
     bundle: Bundle
@@ -69,6 +75,9 @@ class TrainedModel:
     alias: str = ""
     run_id: str = ""
     at_risk: pd.DataFrame = field(default_factory=pd.DataFrame)
+    interval: pd.DataFrame = field(default_factory=pd.DataFrame)
+    gain: pd.Series | None = None
+    judged_against: str = ""
 
 
 @dataclass(frozen=True)

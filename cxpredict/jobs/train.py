@@ -11,6 +11,7 @@ import pandas as pd
 from cxpredict.config import Config, CustomerSplit, load_config
 from cxpredict.config.reading import nearest
 from cxpredict.data.log import CustomerLog
+from cxpredict.drivers.reasons import ReasonBasis
 from cxpredict.errors import ConfigError, DataError
 from cxpredict.features.aggregates import aggregates_of
 from cxpredict.features.audit import LeakAudit, audit_leakage
@@ -19,15 +20,19 @@ from cxpredict.features.origin import Origin
 from cxpredict.features.problem import ChurnProblem, SatisfactionProblem
 from cxpredict.jobs.bundle import Bundle, Problem
 from cxpredict.jobs.comments import learn_comments
+from cxpredict.jobs.evaluations import evaluation_of
 from cxpredict.jobs.evidence import judge, notes_on
 from cxpredict.jobs.experience import measure_experience
 from cxpredict.jobs.promotion import check_segments, decide
+from cxpredict.jobs.provenance import run_key, training_customers
+from cxpredict.jobs.recording import log_customers, log_model, log_outcome, log_run, run_tags
 from cxpredict.jobs.records import check_names, open_records
 from cxpredict.jobs.registry import register
 from cxpredict.jobs.results import TrainedModel, TrainingRun
 from cxpredict.jobs.rows import Rows, outcome_of, weights_of
+from cxpredict.jobs.runs import tracked
 from cxpredict.jobs.scoring.rows import score_customers
-from cxpredict.jobs.tracking import Store, log_model, log_outcome, log_run, tracked
+from cxpredict.jobs.tracking import Store
 from cxpredict.models.churn import ChurnModel
 from cxpredict.models.satisfaction import SatisfactionModel
 
@@ -52,7 +57,8 @@ def train(config: str | Path | Config, *, progress: Progress | None = None) -> T
     TrainingRun
         With one registered model per problem. A version that the promotion gate refuses has the
         alias ``refused``; one that passes is ``champion`` if the name has none yet, else
-        ``challenger``.
+        ``challenger``. Training is deterministic: a run on the same inputs with the same
+        configuration and code finds the version there is instead of making another.
 
     Raises
     ------
@@ -66,13 +72,18 @@ def train(config: str | Path | Config, *, progress: Progress | None = None) -> T
     say("opening and checking the records")
     log = open_records(config)
     check_names(config, log)
-    with tracked(store, config.name, run_name=config.name) as run_id:
-        log_run(config, log)
+    tags = run_tags(run_key(config, log.inputs))
+    with tracked(store, config.name, run_name=config.name, tags=tags) as run_id:
+        with store.writing():
+            log_run(config, log)
         problems = _problems(config)
-        models = [_train_one(config, store, log, name, p, say) for name, p in problems.items()]
+        models = [
+            _train_one(config, store, log, name, p, tags, say) for name, p in problems.items()
+        ]
         say("measuring NPS and the return on experience")
         experience = measure_experience(config, log)
-        log_outcome(models, experience)
+        with store.writing():
+            log_outcome(models, experience)
     folder = store.folder / "reports" / run_id
     return TrainingRun(config, log, tuple(models), experience, run_id, folder, store.uri)
 
@@ -87,7 +98,13 @@ def _problems(config: Config) -> dict[str, Problem]:
 
 
 def _train_one(
-    config: Config, store: Store, log: CustomerLog, kind: str, problem: Problem, say: Progress
+    config: Config,
+    store: Store,
+    log: CustomerLog,
+    kind: str,
+    problem: Problem,
+    tags: Mapping[str, str],
+    say: Progress,
 ) -> TrainedModel:
     name = f"{config.name}-{kind}"
     say(f"{name}: building point-in-time features and labels")
@@ -122,6 +139,7 @@ def _train_one(
         bands=getattr(config.bands, kind),
         card={},
         tagger=tagger,
+        basis=ReasonBasis.learn(train_rows.X),
     )
     say(f"{name}: evaluating on {len(test_rows.X):,} test rows, explaining with SHAP")
     notes = (*notes_on(config, train_rows, test_rows, audit, dropped), *left_out)
@@ -140,7 +158,8 @@ def _train_one(
     say(f"{name}: asking the promotion gate")
     trained = decide(config, store, log, trained, test_rows)
     say(f"{name}: registering, scoring the customers of today")
-    return _register(config, store, log, trained, {"training": train_rows, "test": test_rows})
+    parts = {"training": train_rows, "test": test_rows}
+    return _register(config, store, log, trained, parts, tags)
 
 
 def _build(
@@ -180,10 +199,16 @@ def _register(
     log: CustomerLog,
     trained: TrainedModel,
     parts: Mapping[str, Rows],
+    tags: Mapping[str, str],
 ) -> TrainedModel:
-    with tracked(store, config.name, nested=True, run_name=trained.bundle.name) as run_id:
-        log_model(trained, {name: (rows.X, rows.y) for name, rows in parts.items()})
-        version, alias, digest = register(store, trained, parts["training"].X)
+    name, salt = trained.bundle.name, store.salt
+    evaluation = evaluation_of(trained, parts["test"].weights, salt)
+    customers = training_customers(salt, parts["training"].outcome.index)
+    with tracked(store, config.name, nested=True, run_name=name, tags=tags) as run_id:
+        with store.writing():
+            log_model(trained, {n: (rows.X, rows.y) for n, rows in parts.items()}, evaluation)
+            log_customers(customers)
+        version, alias, digest = register(store, trained, tags=tags)
     bundle = replace(trained.bundle, version=version, digest=digest)
     today = bundle.problem.to_score(log, _today(config, log))
     at_risk = score_customers(bundle, log, today, config)

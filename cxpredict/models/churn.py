@@ -185,6 +185,21 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
         margin = self.decision_function(X)
         return self.calibration_.interval(margin, level=level)
 
+    def predict_risk(self, X: Any, *, level: float = 0.95) -> pd.DataFrame:
+        """Predict the probability of churn with its interval, from one pass over the members.
+
+        Returns
+        -------
+        DataFrame
+            probability, low, high as from `predict_proba` and `predict_interval`; index of X.
+        """
+        frame = as_frame(self, X, reset=False)
+        margin = self.decision_function(frame)
+        interval = self.calibration_.interval(margin, level=level)
+        probability = self.calibration_.probability(margin)
+        columns = {"probability": probability, "low": interval[:, 0], "high": interval[:, 1]}
+        return pd.DataFrame(columns, index=frame.index)
+
     def contributions(self, X: Any) -> tuple[Floats, float]:
         """Split each margin into additive contributions of the columns.
 

@@ -165,14 +165,7 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> Floats:
         """Return the probability of each level, shape (n, K), columns as `classes_`."""
         matrix = self._matrix(X)
-        low = self._low_position
-        above = np.empty((len(matrix), len(self.classes_) - 1))
-        for k, calibration in enumerate(self.calibrations_):
-            above[:, k] = calibration.probability(self._margin_above(matrix, k))
-        above[:, low:] = np.minimum.accumulate(above[:, low:], axis=1)
-        above[:, : low + 1] = np.maximum.accumulate(above[:, low::-1], axis=1)[:, ::-1]
-        at_least = np.column_stack([np.ones(len(matrix)), above, np.zeros(len(matrix))])
-        return at_least[:, :-1] - at_least[:, 1:]
+        return self._levels(matrix, self._margin_above(matrix, self._low_position))
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """Return the most probable level of each row, shape (n,)."""
@@ -238,6 +231,28 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
         margin = -self.low_score_margin(X)
         above = self.calibrations_[self._low_position].interval(margin, level=level)
         return 1.0 - above[:, ::-1]
+
+    def predict_risk(self, X: Any, *, level: float = 0.95) -> pd.DataFrame:
+        """Predict the probability of a low score with its interval, and the expected score.
+
+        Returns
+        -------
+        DataFrame
+            probability, low, high, expected_score as from `low_score_probability`,
+            `predict_interval` and `expected_score`, from one pass; index of X.
+        """
+        frame = as_frame(self, X, reset=False)
+        matrix = self._matrix(frame)
+        margin = self._margin_above(matrix, self._low_position)
+        calibration = self.calibrations_[self._low_position]
+        above = calibration.interval(margin, level=level)
+        columns = {
+            "probability": 1.0 - calibration.probability(margin),
+            "low": 1.0 - above[:, 1],
+            "high": 1.0 - above[:, 0],
+            "expected_score": self._levels(matrix, margin) @ self.classes_.astype(np.float64),
+        }
+        return pd.DataFrame(columns, index=frame.index)
 
     def low_score_margin(self, X: Any) -> Floats:
         """Return the log-odds of a low score before calibration, shape (n,)."""
@@ -326,6 +341,18 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
         low = threshold == self._low_position
         ensemble = self.low_ensemble_ if low else self.ensemble_
         return ensemble.margin(codes, step=threshold, n_jobs=self.n_jobs)
+
+    def _levels(self, matrix: Floats, margin_at_low: Floats) -> Floats:
+        """Return the probability of each level, given the margin above the low ones."""
+        low = self._low_position
+        above = np.empty((len(matrix), len(self.classes_) - 1))
+        for k, calibration in enumerate(self.calibrations_):
+            margin = margin_at_low if k == low else self._margin_above(matrix, k)
+            above[:, k] = calibration.probability(margin)
+        above[:, low:] = np.minimum.accumulate(above[:, low:], axis=1)
+        above[:, : low + 1] = np.maximum.accumulate(above[:, low::-1], axis=1)[:, ::-1]
+        at_least = np.column_stack([np.ones(len(matrix)), above, np.zeros(len(matrix))])
+        return at_least[:, :-1] - at_least[:, 1:]
 
     def _ensemble_at_low(self) -> Ensemble:
         """Two levels have one threshold, and the trees no split on it."""

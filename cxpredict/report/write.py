@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cxpredict.jobs.publish import publishing
 from cxpredict.jobs.results import TrainedModel, TrainingRun
-from cxpredict.jobs.tracking import quiet
+from cxpredict.jobs.tracking import Store
 from cxpredict.report import business, evidence, reasons, wording
 from cxpredict.report.experience import rox_view
 from cxpredict.report.figures import Picture, experience_pictures, model_pictures
@@ -173,10 +173,9 @@ def _attach(
     experience: Sequence[Picture],
 ) -> None:
     """Add report and figures to the runs in MLflow."""
-    from mlflow import MlflowClient
-
-    with quiet(), TemporaryDirectory() as place:
-        client = MlflowClient(tracking_uri=run.tracking_uri)
+    store = Store(run.config.path(run.config.artifacts))
+    with store.writing(), TemporaryDirectory() as place:
+        client = store.client
         for name in pages:
             client.log_artifact(run.run_id, str(run.folder / name))
         of_run = {model.run_id: pictures[model.bundle.name] for model in run.models}

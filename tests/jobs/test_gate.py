@@ -163,6 +163,7 @@ def test_a_champion_that_could_not_be_scored_is_not_the_same_as_none(good):
 def test_the_champion_reads_comments_with_its_own_tagger(monkeypatch):
     seen = []
     champion = SimpleNamespace(
+        version="4",
         problem=SimpleNamespace(settings=1),
         aggregates=(),
         exclude=(),
@@ -174,10 +175,11 @@ def test_the_champion_reads_comments_with_its_own_tagger(monkeypatch):
         promotion, "build_features", lambda log, *_, **__: seen.append(log) or [1.0]
     )
     bundle = SimpleNamespace(name="flat-churn", problem=SimpleNamespace(settings=1))
-    risk, unscored = promotion._champion_risk(None, "log", bundle, None)
-    assert (seen, risk.tolist(), unscored) == (["log, tagged"], [1.0], "")
+    version, risk, unscored = promotion._champion_risk(None, "log", bundle, None)
+    assert (seen, version, risk.tolist(), unscored) == (["log, tagged"], "4", [1.0], "")
     bundle.problem.settings = 2
-    assert promotion._champion_risk(None, "log", bundle, None)[1] == "it predicts another outcome"
+    found = promotion._champion_risk(None, "log", bundle, None)
+    assert found == ("4", None, "it predicts another outcome")
 
 
 def test_what_acting_would_have_brought_by_hand():
@@ -241,7 +243,9 @@ def history(tmp_path_factory, customers):
         cx.load_bundle("models:/flat-churn@champion", artifacts=folder / "artifacts")
     except ModelError as error:
         absent = str(error)
-    runs += [train(flat(folder, customers, **MONEY, **gate)) for _ in range(2)]
+    runs.append(train(flat(folder, customers, **MONEY, **gate)))
+    other = {"bands": {"churn": {"medium": 0.2, "high": 0.6}}}  # the same figures, another bundle
+    runs.append(train(flat(folder, customers, **MONEY, **gate, **other)))
     return folder, runs, absent
 
 

@@ -211,12 +211,15 @@ def test_a_failed_run_is_closed_as_failed_and_registers_nothing(tmp_path, custom
     assert not client.search_registered_models()
 
 
-def test_the_next_training_is_a_challenger_and_a_rerun_gives_the_same_figures(tmp_path, customers):
+def test_a_rerun_finds_its_version_and_another_configuration_is_a_challenger(tmp_path, customers):
     path = flat(tmp_path, customers)
     first, second = (train(path).models[0] for _ in range(2))
-    assert (first.alias, second.alias) == ("champion", "challenger")
+    assert (first.alias, second.alias) == ("champion", "champion")
+    assert first.bundle.version == second.bundle.version == "1"
+    assert first.bundle.digest == second.bundle.digest
     pd.testing.assert_frame_equal(first.metrics, second.metrics)
-    assert first.bundle.model.to_state() == second.bundle.model.to_state()
+    other = train(flat(tmp_path, customers, random_state=2)).models[0]
+    assert (other.bundle.version, other.alias) in [("2", "challenger"), ("2", "refused")]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cxpredict.config import Bands
+from cxpredict.drivers.reasons import ReasonBasis
 from cxpredict.features.origin import Origin
 from cxpredict.features.problem import ChurnProblem, SatisfactionProblem
 from cxpredict.features.text.tagger import CommentTagger
@@ -51,6 +52,8 @@ class Bundle:
         What a reviewer wants to know: dates, counts, metrics, leaks, versions.
     tagger : CommentTagger or None
         What makes features of comments, where the run does.
+    basis : ReasonBasis or None
+        What reasons are worded against, learnt from the training rows.
     baseline : dict or None
         Distributions of the training rows, plain values, to compare other rows with.
     digest : str
@@ -67,6 +70,7 @@ class Bundle:
     bands: Bands
     card: dict[str, Any]
     tagger: CommentTagger | None = None
+    basis: ReasonBasis | None = None
     baseline: dict[str, Any] | None = None
     digest: str = ""
     version: str = ""
@@ -93,20 +97,10 @@ class Bundle:
         DataFrame
             Columns probability, low, high, risk_band; for satisfaction also expected_score.
         """
-        interval = self.model.predict_interval(X)
-        if self.kind == "churn":
-            probability = self.model.predict_proba(X)[:, 1]
-        else:
-            probability = self.model.low_score_probability(X)
-        risk = pd.DataFrame(
-            {"probability": probability, "low": interval[:, 0], "high": interval[:, 1]},
-            index=X.index,
-        )
+        risk = self.model.predict_risk(X)
         bounds = [-np.inf, self.bands.medium, self.bands.high, np.inf]
         bands = pd.cut(risk["probability"], bounds, right=False, labels=["low", "medium", "high"])
         risk["risk_band"] = bands.astype("str")
-        if self.kind == "satisfaction":
-            risk["expected_score"] = self.model.expected_score(X)
         return risk
 
     def files(self) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from cxpredict.config import Bands
+from cxpredict.drivers.reasons import ReasonBasis
 from cxpredict.errors import ModelError
 from cxpredict.features.origin import Origin
 from cxpredict.features.problem import ChurnProblem, SatisfactionProblem
@@ -21,6 +22,7 @@ from cxpredict.jobs.bundle.manifest import (
     COLUMNS,
     COMMENTS,
     MODEL,
+    REASONS,
     booster_file,
 )
 from cxpredict.jobs.bundle.strict import read_json, to_json
@@ -49,6 +51,7 @@ def files_of(bundle: Bundle) -> dict[str, bytes]:
         CALIBRATION: {name: state[name] for name in _CALIBRATIONS if name in state},
         CARD: bundle.card,
         COMMENTS: None if bundle.tagger is None else bundle.tagger.to_state(),
+        REASONS: None if bundle.basis is None else bundle.basis.to_state(),
         BASELINE: bundle.baseline,
     }
     files = {name: to_json(part) for name, part in contents.items() if part is not None}
@@ -101,7 +104,7 @@ def _fields(parts: Mapping[str, dict[str, Any]], boosters: list[str]) -> dict[st
     model = parts[MODEL]
     ensemble = {**model["ensemble"], "boosters": boosters}
     state = {**model, **parts[COLUMNS], **parts[CALIBRATION], "ensemble": ensemble}
-    comments = parts.get(COMMENTS)
+    comments, reasons = parts.get(COMMENTS), parts.get(REASONS)
     return {
         "name": str(told["name"]),
         "problem": (ChurnProblem if churn else SatisfactionProblem)(**told["problem"]),
@@ -111,6 +114,7 @@ def _fields(parts: Mapping[str, dict[str, Any]], boosters: list[str]) -> dict[st
         "bands": Bands(**told["bands"]),
         "card": parts[CARD],
         "tagger": None if comments is None else CommentTagger.from_state(comments),
+        "basis": None if reasons is None else ReasonBasis.from_state(reasons),
         "baseline": parts.get(BASELINE),
     }
 

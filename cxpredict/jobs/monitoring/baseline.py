@@ -78,8 +78,7 @@ def learn_baseline(X: pd.DataFrame, risk: Any = None) -> dict[str, Any]:
 
 def baseline_of(bundle: Bundle) -> dict[str, Any] | None:
     """Give the baseline that training stored in a bundle; None in one made before there were."""
-    found: dict[str, Any] | None = bundle.card.get("baseline")
-    return found
+    return bundle.baseline
 
 
 def scored_columns(risk: Any) -> Mapping[str, pd.Series]:

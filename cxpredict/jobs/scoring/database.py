@@ -30,7 +30,9 @@ def check_address(to: str, request: Request) -> None:
     """
     url, table = _parts(to, request)
     check_settings(Place, {"connect": url, "database_table": table}, name="to")
-    fill_variables(url, "to")
+    address = fill_variables(url, "to")
+    if not address.startswith("duckdb:"):
+        _engine(address).dispose()
     if request.limit is not None:
         raise ConfigError("to: a limited run would take the place of all rows; leave one out")
     if request.format != "parquet":
@@ -96,10 +98,7 @@ def _fill_duckdb(address: str, table: str, request: Request, file: Path) -> None
 def _fill_sqlalchemy(address: str, table: str, request: Request, file: Path) -> None:
     import sqlalchemy as sql
 
-    try:
-        engine = sql.create_engine(address)
-    except (sql.exc.ArgumentError, sql.exc.NoSuchModuleError, ImportError) as error:
-        raise ConfigError(f"to: no driver for such a URL is installed ({error})") from error
+    engine = _engine(address)
     target = sql.Table(table, sql.MetaData(), *_columns(schema(request.bundle.kind)))
     version = target.c.model_version
     old = (target.c.as_of == request.day.to_pydatetime()) & version.startswith(
@@ -115,6 +114,18 @@ def _fill_sqlalchemy(address: str, table: str, request: Request, file: Path) -> 
         raise _refused(table, error) from error
     finally:
         engine.dispose()
+
+
+def _engine(address: str) -> Any:
+    """Make an engine, which does not connect yet; the text of an error may hold the address."""
+    import sqlalchemy as sql
+
+    try:
+        return sql.create_engine(address)
+    except (sql.exc.ArgumentError, sql.exc.NoSuchModuleError, ImportError) as error:
+        raise ConfigError(
+            f"to: no driver for such a URL is installed ({type(error).__name__}); install it"
+        ) from error
 
 
 def _columns(columns: pa.Schema) -> list[Any]:

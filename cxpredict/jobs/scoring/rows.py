@@ -8,6 +8,7 @@ from cxpredict.action.targets import Offer, assign_arms, rank_targets
 from cxpredict.config import Config
 from cxpredict.data.log import CustomerLog
 from cxpredict.drivers.explain import explain
+from cxpredict.drivers.reasons import reasons_in_words
 from cxpredict.features.build import build_features
 from cxpredict.jobs.bundle import Bundle
 from cxpredict.jobs.scoring.money import offer_of, value_if_kept
@@ -67,7 +68,10 @@ def score_rows(
 
 def reasons_of(bundle: Bundle, X: pd.DataFrame) -> pd.DataFrame:
     """Say in words what raises the risk of each row most: the columns `REASONS`, index of X."""
-    return explain(bundle.model, X).reasons(top=len(REASONS))
+    if bundle.basis is None:
+        return explain(bundle.model, X).reasons(top=len(REASONS))
+    values, _ = bundle.model.contributions(X)
+    return reasons_in_words(values, X, bundle.basis, top=len(REASONS))
 
 
 def _add_money(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
-from cxpredict.models.ensemble.boosters import n_threads, raw_margin
+from cxpredict.models.ensemble.boosters import raw_margin
+from cxpredict.models.ensemble.contributions import TreeContributions
 from cxpredict.models.ensemble.encoding import Encoding
 from cxpredict.models.ensemble.linear import Linear
 from cxpredict.models.ensemble.trees import hold_feature
@@ -65,27 +67,22 @@ class Ensemble:
 
         TreeSHAP values of the boosters and terms of the regression, weighted like the members.
         """
-        # LightGBM refuses no rows, but any row knows the base.
-        rows = codes if len(codes) else np.zeros((1, codes.shape[1]))
-        matrix = self._matrix(rows, step)
+        matrix = self._matrix(codes, step)
         parts = np.zeros(matrix.shape)
         base = sum(self.booster_weights) * self.offsets[step]
-        for booster, weight in zip(self.boosters, self.booster_weights, strict=True):
-            found = np.asarray(
-                booster.predict(matrix, pred_contrib=True, num_threads=n_threads(n_jobs))
-            )
-            parts += weight * found[:, :-1]
-            base += weight * float(found[0, -1])
+        for trees, weight in zip(self._trees, self.booster_weights, strict=True):
+            parts += weight * trees.values(matrix, n_jobs=n_jobs)
+            base += weight * trees.base
         if self.linear is not None:
             values, start = self.linear.contributions(self._one_hot_step(matrix))
             base += self.linear_weight * start
             width = len(self.encoding.column_of)
             parts[:, :width] += self.linear_weight * values[:, :width]
-            base += self.linear_weight * float(values[0, width:].sum())
-        total = np.zeros(rows.shape)
+            base += self.linear_weight * self._of_step(step)
+        total = np.zeros(codes.shape)
         for encoded, column in enumerate(self.encoding.column_of):
             total[:, column] += parts[:, encoded]
-        return total[: len(codes)], base
+        return total, base
 
     def held(self, step: int) -> Ensemble:
         """Return the ensemble for one step, its trees without splits on the step."""
@@ -116,6 +113,17 @@ class Ensemble:
             linear_weight=state["linear_weight"],
             offsets=tuple(state["offsets"]),
         )
+
+    @cached_property
+    def _trees(self) -> tuple[TreeContributions, ...]:
+        return tuple(TreeContributions.of(booster) for booster in self.boosters)
+
+    def _of_step(self, step: int) -> float:
+        """Return what the regression adds for a step, the same in all rows."""
+        if self.linear is None or len(self.offsets) == 1:
+            return 0.0
+        row = self._one_hot_step(self._matrix(np.zeros((1, len(self.encoding.sources))), step))
+        return float(self.linear.contributions(row)[0][0, len(self.encoding.column_of) :].sum())
 
     def _matrix(self, codes: Floats, step: int) -> Floats:
         matrix = self.encoding.apply(codes)

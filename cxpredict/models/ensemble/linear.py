@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.interpolate import BSpline
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import SplineTransformer
 
@@ -14,6 +16,7 @@ __all__ = ["Basis", "Linear", "fit_paths", "learn_basis"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
+Flags = npt.NDArray[np.bool_]
 
 _KNOTS = (6, 5, 4)
 _WORK = 1e9
@@ -58,21 +61,69 @@ class Term:
 
     def apply(self, values: Floats) -> list[Floats]:
         """Return the centred columns of one encoded column."""
-        gap = np.isnan(values)
-        clipped = np.where(gap, self.fill, values).clip(self.low, self.high)
-        columns = [] if self.gap_rate is None else [gap - self.gap_rate]
+        gap, clipped = self.clipped(values)
+        columns = [] if self.gap_rate is None else [np.asarray(gap - self.gap_rate)]
         columns.append((clipped - self.centre) / self.scale)
         if self.knots:
             columns += list((_spline(self.knots, clipped) - np.array(self.means)).T)
         return columns
 
+    def clipped(self, values: Floats) -> tuple[Flags, Floats]:
+        """Return where the gaps are, and the values within bounds, gaps filled."""
+        gap = np.isnan(values)
+        return gap, np.where(gap, self.fill, values).clip(self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The weighted sum of the columns of one term: a step at a gap, a line, a curve."""
+
+    term: Term
+    step: float
+    line: float
+    curve: BSpline | None
+    level: float
+
+    @classmethod
+    def of(cls, term: Term, coefficients: Floats) -> Effect:
+        """Weigh the columns of a term."""
+        steps = int(term.gap_rate is not None)
+        bends = coefficients[steps + 1 :]
+        return cls(
+            term,
+            float(coefficients[0]) if steps else 0.0,
+            float(coefficients[steps]),
+            _curve(term.knots, bends) if len(bends) else None,
+            float(bends @ np.array(term.means)),
+        )
+
+    def at(self, values: Floats) -> Floats:
+        """Return the sum for each value."""
+        gap, clipped = self.term.clipped(values)
+        total = self.line * ((clipped - self.term.centre) / self.term.scale)
+        if self.curve is not None:
+            inside = clipped.clip(self.term.knots[0], self.term.knots[-1])
+            total += self.curve(inside) - self.level
+        if self.term.gap_rate is not None:
+            total += self.step * (gap - self.term.gap_rate)
+        return np.asarray(total)
+
+
+def _curve(knots: tuple[float, ...], coefficients: Floats) -> BSpline:
+    """Return one spline for the weighted columns of `_spline`, inside the knots."""
+    columns = _transformer(knots).bsplines_[0]
+    return BSpline.construct_fast(columns.t, columns.c[:, :-1] @ coefficients, columns.k)
+
+
+def _transformer(knots: tuple[float, ...]) -> SplineTransformer:
+    at = np.array(knots)[:, None]
+    return SplineTransformer(knots=at, extrapolation="constant", include_bias=False).fit(at)
+
 
 def _spline(knots: tuple[float, ...], values: Floats) -> Floats:
-    at = np.array(knots)[:, None]
-    spline = SplineTransformer(knots=at, extrapolation="constant", include_bias=False).fit(at)
     # scikit-learn refuses no rows.
     rows = values if len(values) else np.zeros(1)
-    return np.asarray(spline.transform(rows[:, None]))[: len(values)]
+    return np.asarray(_transformer(knots).transform(rows[:, None]))[: len(values)]
 
 
 @dataclass(frozen=True)
@@ -116,11 +167,20 @@ class Linear:
 
     def contributions(self, matrix: Floats) -> tuple[Floats, float]:
         """Return what each encoded column adds to the log-odds, and the base."""
-        parts = self.basis.apply(matrix) * np.array(self.coefficients)
         values = np.zeros(matrix.shape)
-        for column, part in zip(self.basis.column_of, parts.T, strict=True):
-            values[:, column] += part
+        for column, effect in self._effects:
+            values[:, column] = effect.at(matrix[:, column])
         return values, self.intercept
+
+    @cached_property
+    def _effects(self) -> list[tuple[int, Effect]]:
+        """What each column of the table adds, but those that the regression left out."""
+        column_of, coefficients = self.basis.column_of, np.array(self.coefficients)
+        return [
+            (column, Effect.of(term, coefficients[column_of == column]))
+            for column, term in enumerate(self.basis.terms)
+            if term is not None
+        ]
 
     def to_state(self) -> dict[str, Any]:
         """Return the regression as lists, strings and numbers."""

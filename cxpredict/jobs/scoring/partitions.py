@@ -114,7 +114,10 @@ def _load(files: tuple[tuple[str, bytes], ...], digest: str, version: str) -> Bu
 def _score_batch(assignment: Assignment, bundle: Bundle, batch: pa.RecordBatch) -> pa.RecordBatch:
     from threadpoolctl import threadpool_limits
 
-    X = feature_frame(pa.Table.from_batches([batch]), assignment.origins)
+    rows = pa.Table.from_batches([batch])
+    as_of = rows["as_of"].cast(pa.timestamp("us"))  # Spark names the zone, UTC
+    rows = rows.set_column(rows.schema.get_field_index("as_of"), "as_of", as_of)
+    X = feature_frame(rows, assignment.origins)
     money = offer_terms(assignment.config)
     if assignment.config.value is not None and MARGIN in batch.schema.names:
         margin = pd.Series(batch[MARGIN].to_numpy(zero_copy_only=False), index=X.index)

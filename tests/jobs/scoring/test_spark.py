@@ -1,9 +1,10 @@
 """The job on a local Spark gives what one machine gives."""
 
-import json
+import copy
 import stat
 import sys
 from dataclasses import replace
+from datetime import date
 from types import SimpleNamespace
 
 import ibis
@@ -17,6 +18,7 @@ import yaml
 import cxpredict as cx
 from cxpredict.config import Bands, load_config
 from cxpredict.data.simulated.frames import simulate_frames
+from cxpredict.drivers.reasons import ReasonBasis
 from cxpredict.errors import ConfigError, CxPredictError, EmptyDataError, ModelError, PublishError
 from cxpredict.features.origin import Origin
 from cxpredict.jobs.bundle import Bundle
@@ -40,7 +42,7 @@ AGGREGATES = (
 )
 RUN = {
     "name": "tiny",
-    "observed_until": "2026-01-01",
+    "observed_until": date(2026, 1, 1),
     "sources": {
         name: {
             "path": f"{name}.parquet",
@@ -51,7 +53,7 @@ RUN = {
         for name in ("customers", "interactions", "feedback", "transactions")
     },
     "problems": {"churn": {"cancelled": "cancellation", "horizon_days": 60}},
-    "split": {"test_at": "2025-09-30", "every_days": 60},
+    "split": {"test_at": date(2025, 9, 30), "every_days": 60},
     "bands": {"churn": {"medium": 0.05, "high": 0.12}},
     "value": {
         **{"currency": "EUR", "lookback_days": 90, "period_days": 30},
@@ -80,7 +82,7 @@ def job(tmp_path_factory):
     """A configuration with files, and a small bundle for it: (configuration, folder, digest)."""
     home = tmp_path_factory.mktemp("spark it's")
     frames = odd(simulate_frames(600, seed=3)[0])
-    content = json.loads(json.dumps(RUN))
+    content = copy.deepcopy(RUN)
     for name, source in content["sources"].items():
         frames[name].to_parquet(home / source["path"])
         columns = [c for c in frames[name] if name != "customers" or c in ("customer_id", "since")]
@@ -92,15 +94,14 @@ def job(tmp_path_factory):
     train, _ = problem.split(log, test_at="2025-09-30", every_days=60)
     X = cx.build_features(log, train, aggregates=AGGREGATES)
     model = cx.ChurnModel(effort="fast", random_state=7).fit(X, problem.labels(log, train))
-    bundle = Bundle("tiny", problem, model, AGGREGATES, (), Bands(medium=0.05, high=0.12), {}, None)
-    bundle = with_evidence(bundle, X)
+    bundle = Bundle(
+        *("tiny", problem, model, AGGREGATES, (), Bands(medium=0.05, high=0.12), {}),
+        basis=ReasonBasis.learn(X),
+    )
+    bundle = replace(bundle, baseline=learn_baseline(X, bundle.risk(X)))
     return SimpleNamespace(
         config=home / "tiny.yaml", model=home / "b", digest=bundle.save(home / "b"), log=log, X=X
     )
-
-
-def with_evidence(bundle, X):
-    return replace(bundle, baseline=learn_baseline(X, bundle.risk(X)))
 
 
 def scores_of(job, out, **settings):

@@ -108,6 +108,9 @@ def score(
     key: Annotated[
         str | None, typer.Option(help="Key file, or env:NAME, that signed the bundle.")
     ] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="spark: score on the cluster of spark-submit, or locally.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score all active customers; publish scores, rejects, drift and manifest atomically.
@@ -133,6 +136,7 @@ def score(
             digest=digest,
             key=key,
             progress=progress,
+            engine=engine,
         )
     if as_json:
         print(json.dumps(result.content(), ensure_ascii=False, allow_nan=False))

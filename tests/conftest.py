@@ -1,3 +1,6 @@
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 def pytest_collection_modifyitems(items):
     """Keep what shares the dear training run, or a module's own set-up, in one process."""
     for item in items:
-        shared = "run" if "run" in getattr(item, "fixturenames", ()) else item.path.name
+        used = getattr(item, "fixturenames", ())
+        shared = next((name for name in ("run", "spark") if name in used), item.path.name)
         item.add_marker(pytest.mark.xdist_group(shared))
 
 
@@ -47,6 +51,32 @@ def demo_config(tmp_path_factory):
     path.parent.mkdir()
     path.write_text(text, encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def spark():
+    """A Spark session of two cores on this machine, whose own time zone is not UTC."""
+    pyspark = pytest.importorskip("pyspark", reason="the extra 'spark' is not installed")
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        pytest.skip("Spark needs Java 17, which is not on this machine")
+    settings = {
+        "spark.sql.session.timeZone": "America/New_York",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.codegen.wholeStage": "false",  # compiling takes longer than these few rows
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.ui.enabled": "false",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.log.level": "OFF",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYSPARK_PYTHON", sys.executable)
+        builder = pyspark.sql.SparkSession.builder.master("local[2]").appName("cxpredict")
+        for key, value in settings.items():
+            builder = builder.config(key, value)
+        session = builder.getOrCreate()
+    yield session
+    session.stop()
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,5 @@
 """The same expression on a local Spark gives what the embedded engine gives."""
 
-import os
-import shutil
-
 import ibis
 import numpy as np
 import pandas as pd
@@ -21,33 +18,17 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def spark():
-    """A Spark of two cores on this machine, in UTC."""
-    pyspark = pytest.importorskip("pyspark", reason="the extra 'spark' is not installed")
-    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
-        pytest.skip("Spark needs Java 17, which is not on this machine")
-    settings = {
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.execution.arrow.pyspark.enabled": "true",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.ui.enabled": "false",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.host": "127.0.0.1",
-        "spark.log.level": "ERROR",
-    }
-    builder = pyspark.sql.SparkSession.builder.master("local[2]").appName("cxpredict")
-    for key, value in settings.items():
-        builder = builder.config(key, value)
-    session = builder.getOrCreate()
-    yield ibis.pyspark.connect(session)
-    session.stop()
+def engine(spark):
+    return ibis.pyspark.connect(
+        spark.newSession(), **{"spark.sql.execution.arrow.pyspark.enabled": "true"}
+    )
 
 
-def on_spark(log, spark, folder):
+def on_spark(log, engine, folder):
     """Write the records as a company's lake would hold them, and open them on Spark."""
     log.to_parquet(folder)
     files = {name: str(folder / f"{name}.parquet") for name in log.table}
-    return cx.CustomerLog.from_tables(**{n: spark.read_parquet(f) for n, f in files.items()})
+    return cx.CustomerLog.from_tables(**{n: engine.read_parquet(f) for n, f in files.items()})
 
 
 def assert_same(found, expected):
@@ -62,19 +43,19 @@ def assert_same(found, expected):
             )
 
 
-def test_spark_equals_the_embedded_engine_on_the_simulated_company(company, spark, tmp_path):
+def test_spark_equals_the_embedded_engine_on_the_simulated_company(company, engine, tmp_path):
     dates = pd.to_datetime(["2025-03-01", "2025-06-01"])
     aggregates = cx.default_aggregates(company.log, until=dates[-1], windows_days=(60,))
     ids = company.log.customers.customer_id.to_pandas()
     index = pd.MultiIndex.from_product([ids, dates], names=["customer_id", "as_of"])
-    log = on_spark(company.log, spark, tmp_path)
+    log = on_spark(company.log, engine, tmp_path)
     assert cx.default_aggregates(log, until=dates[-1], windows_days=(60,)) == aggregates
     found = cx.build_features(log, index, aggregates=aggregates)
     assert_same(found, cx.build_features(company.log, index, aggregates=aggregates))
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_spark_equals_the_embedded_engine_for_every_measure(spark, tmp_path, shared):
+def test_spark_equals_the_embedded_engine_for_every_measure(engine, tmp_path, shared):
     log = open_log(random_frames(3))
     dates = [START + pd.Timedelta(days=60), START + pd.Timedelta(days=90, hours=5)]
     index = pd.MultiIndex.from_product([CUSTOMERS, dates], names=["customer_id", "as_of"])
@@ -83,5 +64,5 @@ def test_spark_equals_the_embedded_engine_for_every_measure(spark, tmp_path, sha
             [CUSTOMERS, pd.date_range(START + pd.Timedelta(days=30), periods=12, freq="7D")],
             names=index.names,
         )
-    found = cx.build_features(on_spark(log, spark, tmp_path), index, aggregates=every_measure())
+    found = cx.build_features(on_spark(log, engine, tmp_path), index, aggregates=every_measure())
     assert_same(found, cx.build_features(log, index, aggregates=every_measure()))

@@ -118,6 +118,29 @@ class DriftCounts:
             own.update(more)
         return self
 
+    def to_state(self) -> dict[str, Any]:
+        """Return the counts as lists, strings and numbers, to be merged on another machine."""
+        return {
+            "rows": self.rows,
+            "counts": {name: counts.tolist() for name, counts in self._counts.items()},
+            "unreadable": dict(self._unreadable),
+            "absent": dict(self._absent),
+            "extra": dict(self._extra),
+            "unknown": {n: None if u is None else dict(u) for n, u in self._unknown.items()},
+        }
+
+    @classmethod
+    def from_state(cls, baseline: dict[str, Any], state: dict[str, Any]) -> DriftCounts:
+        """Rebuild counts from `to_state` and their baseline."""
+        drift = cls(baseline)
+        drift.rows = state["rows"]
+        drift._counts = {name: np.array(c, dtype=np.int64) for name, c in state["counts"].items()}
+        drift._unreadable = Counter(state["unreadable"])
+        drift._absent = Counter(state["absent"])
+        drift._extra = Counter(state["extra"])
+        drift._unknown = {n: None if u is None else Counter(u) for n, u in state["unknown"].items()}
+        return drift
+
     def table(self, *, level: float = 0.95, max_psi: float = MAX_PSI) -> pd.DataFrame:
         """Say which columns are as they were.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from cxpredict.config import Config, load_config
 from cxpredict.data.checks import check_count
@@ -38,6 +40,8 @@ def score(
     digest: str | None = None,
     key: str | Path | None = None,
     progress: Progress | None = None,
+    engine: Any = None,
+    log: CustomerLog | None = None,
 ) -> Scoring:
     """Score all active customers of a log and publish the result atomically.
 
@@ -71,6 +75,15 @@ def score(
         What vouches for a bundle folder, as in `load_bundle`.
     progress : callable, optional
         Gets the step, rows done and rows in all; both 0 where a step has no length.
+    engine : "spark" or SparkSession, optional
+        Score on a cluster; by default in this process. ``spark`` takes the running session, or
+        starts one as ``spark-submit`` says, else on the cores of this machine. The sources of the
+        configuration are checked by the embedded engine all the same, written beside the result
+        as Parquet, and read from there by the workers: `out` must be on storage they share.
+    log : CustomerLog, optional
+        Records that are open already, in place of those of the configuration: a company that
+        keeps checked records in a lake opens them with `CustomerLog.from_tables` on Spark, where
+        they are scored. They have no digest, so that such a job is never taken for done.
 
     Returns
     -------
@@ -97,7 +110,13 @@ def score(
     day, say = read_day(as_of), progress or (lambda step, done, total: None)
     bundle = load_bundle(model, digest=digest, key=key, artifacts=config.path(config.artifacts))
     home = Path(out) if out else config.path(config.artifacts) / "scores" / bundle.name
-    request = Request(config, bundle, day, home, reasons=reasons, format=format, limit=limit)
+    request = Request(
+        config, bundle, day, home, reasons=reasons, format=format, limit=limit, log=log
+    )
+    if engine is not None:
+        from cxpredict.jobs.scoring.spark import open_session
+
+        request = replace(request, cluster=open_session(engine))
     if to is not None:
         check_address(to, request)
     if dry_run:
@@ -119,7 +138,7 @@ def score(
 def _plan(request: Request, say: Progress) -> Scoring:
     """Find out what a job would do, without writing anything."""
     say("opening and checking the records", 0, 0)
-    log = CustomerLog.open(request.config)
+    log = request.log or CustomerLog.open(request.config)
     check_day(log, request.day)
     told = request.identity(log.inputs)
     done = finished(request.folder, told["run_key"])

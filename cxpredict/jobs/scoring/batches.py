@@ -30,7 +30,7 @@ Progress = Callable[[str, int, int], None]
 SCORED, EXPLAINED = "scored.parquet", "explained.parquet"
 MARGIN = "(margin per period)"
 SORT_MEMORY = "512MB"
-_EXPLAINED = pa.schema([("customer_id", pa.string()), *((name, pa.string()) for name in REASONS)])
+EXPLANATION = pa.schema([("customer_id", pa.string()), *((name, pa.string()) for name in REASONS)])
 
 
 @dataclass(frozen=True)
@@ -94,25 +94,31 @@ def score_chunks(
     config, bundle = request.config, request.bundle
     columns, baseline = schema(bundle.kind), baseline_of(bundle)
     drift = None if baseline is None else DriftCounts(baseline)
-    money, done = _offer(config), 0
+    money, done = offer_terms(config), 0
     path = features.path.with_name(SCORED)
     with pq.ParquetWriter(path, columns) as writer, pq.ParquetFile(features.path) as file:
         for batch in file.iter_batches(batch_size=chunk_rows):
-            X = _frame(pa.Table.from_batches([batch]), features.origins)
+            X = feature_frame(pa.Table.from_batches([batch]), features.origins)
             if config.value is not None and MARGIN in batch.schema.names:
                 margin = pd.Series(batch[MARGIN].to_numpy(zero_copy_only=False), index=X.index)
                 money["worth"] = worth_of(margin, config.value)
             scores = score_rows(bundle, X, reasons=False, **money)
             writer.write_table(pa.Table.from_pandas(scores, schema=columns, preserve_index=False))
             if drift is not None:
-                risk = scores.rename(columns={PROBABILITY[bundle.kind]: "probability"})
-                drift.add(X, risk[["probability", "risk_band"]])
+                drift.add(X, risk_columns(scores, bundle.kind))
             done += len(X)
             progress("scoring", done, features.rows)
     return drift
 
 
-def _offer(config: Config) -> dict[str, Any]:
+def risk_columns(scores: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Give the columns of scores whose drift is watched."""
+    risk = scores.rename(columns={PROBABILITY[kind]: "probability"})
+    return risk[["probability", "risk_band"]]
+
+
+def offer_terms(config: Config) -> dict[str, Any]:
+    """Give what `score_rows` is told of the offer."""
     if config.offer is None:
         return {}
     return {
@@ -128,26 +134,27 @@ def explain_chunks(
     """Explain the customers who were asked for, in a second pass over their features only."""
     scored = features.path.with_name(SCORED)
     engine = sorting_engine(scored.parent)
-    engine.execute(f"CREATE TABLE chosen AS {_chosen(request, scored)}")
+    engine.execute(f"CREATE TABLE chosen AS {chosen_query(request, scored)}")
     total, done = engine.execute("SELECT count(*) FROM chosen").fetchall()[0][0], 0
     rows = engine.execute(
-        f"SELECT f.* FROM {_file(features.path)} f SEMI JOIN chosen USING (customer_id)"
+        f"SELECT f.* FROM {quoted_file(features.path)} f SEMI JOIN chosen USING (customer_id)"
     )
-    with pq.ParquetWriter(scored.with_name(EXPLAINED), _EXPLAINED) as writer:
+    with pq.ParquetWriter(scored.with_name(EXPLAINED), EXPLANATION) as writer:
         for batch in rows.to_arrow_reader(chunk_rows):
-            X = _frame(pa.Table.from_batches([batch]), features.origins)
+            X = feature_frame(pa.Table.from_batches([batch]), features.origins)
             reasons = reasons_of(request.bundle, X)
             reasons.insert(0, "customer_id", X.index.get_level_values("customer_id"))
             writer.write_table(
-                pa.Table.from_pandas(reasons, schema=_EXPLAINED, preserve_index=False)
+                pa.Table.from_pandas(reasons, schema=EXPLANATION, preserve_index=False)
             )
             done += len(X)
             progress("giving reasons", done, total)
     engine.close()
 
 
-def _chosen(request: Request, scored: Path) -> str:
-    query = f"SELECT customer_id FROM {_file(scored)}"
+def chosen_query(request: Request, scored: Path) -> str:
+    """Ask which customers are explained."""
+    query = f"SELECT customer_id FROM {quoted_file(scored)}"
     if request.top is not None:
         probability = PROBABILITY[request.bundle.kind]
         return f"{query} ORDER BY {probability} DESC, customer_id LIMIT {request.top}"
@@ -176,8 +183,8 @@ def in_order(kind: str, work: Path, group_rows: int) -> Iterator[pa.Table]:
     told = ", ".join(f"r.{c}" if c in REASONS else f"s.{c}" for c in columns.names)
     engine = sorting_engine(work)
     rows = engine.execute(
-        f"SELECT {told} FROM {_file(work / SCORED)} s "
-        f"LEFT JOIN {_file(work / EXPLAINED)} r USING (customer_id) "
+        f"SELECT {told} FROM {quoted_file(work / SCORED)} s "
+        f"LEFT JOIN {quoted_file(work / EXPLAINED)} r USING (customer_id) "
         f"ORDER BY s.{PROBABILITY[kind]} DESC, s.customer_id"
     ).to_arrow_reader(group_rows)
     yield from regroup((pa.Table.from_batches([b]).cast(columns) for b in rows), group_rows)
@@ -186,7 +193,9 @@ def in_order(kind: str, work: Path, group_rows: int) -> Iterator[pa.Table]:
 
 def count_bands(work: Path) -> dict[str, int]:
     """Count the scored customers of each risk band."""
-    query = f"SELECT risk_band, count(*) FROM {_file(work / SCORED)} GROUP BY ALL ORDER BY ALL"
+    query = (
+        f"SELECT risk_band, count(*) FROM {quoted_file(work / SCORED)} GROUP BY ALL ORDER BY ALL"
+    )
     return dict(sorting_engine(work).execute(query).fetchall())
 
 
@@ -214,12 +223,18 @@ def sorting_engine(folder: Path) -> duckdb.DuckDBPyConnection:
     return engine
 
 
-def _file(path: Path) -> str:
-    quoted = str(path).replace("'", "''")
-    return f"read_parquet('{quoted}')"
+def quoted_file(path: Path) -> str:
+    """Name a Parquet file, or files by a pattern, in a query."""
+    return f"read_parquet('{quoted(path)}')"
 
 
-def _frame(rows: pa.Table, origins: dict[str, Origin]) -> pd.DataFrame:
+def quoted(path: Path) -> str:
+    """Double the quotes in a path."""
+    return str(path).replace("'", "''")
+
+
+def feature_frame(rows: pa.Table, origins: dict[str, Origin]) -> pd.DataFrame:
+    """Give rows of a file of features as `build_features` does."""
     index = pd.MultiIndex.from_arrays(
         [
             rows["customer_id"].to_pandas().astype("str"),

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, DataError, EmptyDataError, PublishError
+from cxpredict.jobs.monitoring.drift import DriftCounts
 from cxpredict.jobs.publish import digest, replacing, write_json
 from cxpredict.jobs.records import open_records
 from cxpredict.jobs.scoring.batches import (
@@ -38,7 +39,7 @@ def run_job(request: Request, chunk_rows: int, say: Progress, *, force: bool = F
     """Score and publish, for who holds the folder, unless it holds this very result."""
     say("opening and checking the records", 0, 0)
     try:
-        log = open_records(request.config)
+        log = request.log or open_records(request.config)
     except EmptyDataError:
         if not request.folder.exists():  # an empty file must not replace scores that were good
             with replacing(request.folder) as new:
@@ -47,6 +48,7 @@ def run_job(request: Request, chunk_rows: int, say: Progress, *, force: bool = F
         raise
     check_day(log, request.day)
     told = request.identity(log.inputs)
+    force = force or request.log is not None  # what a caller opened has no digest
     done = None if force else finished(request.folder, told["run_key"])
     if done is not None:
         return done
@@ -64,14 +66,11 @@ def _score_chunks(
 ) -> tuple[int, dict[str, Any]]:
     """Write scores and drift into the new folder; count customers and what the manifest tells."""
     say("finding the active customers", 0, 0)
-    count = write_population(request, log, work / "customers.parquet")
+    far = request.cluster is not None or log.connection.name == "pyspark"
+    count, drift = (_score_far if far else _score_here)(request, log, work, chunk_rows, say)
     if not count:
         _write_scores(request, new, None)
         return 0, {}
-    say(f"computing features of {count:,} customers", 0, 0)
-    features = write_features(request, log, work / "customers.parquet", work / "features.parquet")
-    drift = score_chunks(request, features, chunk_rows=chunk_rows, progress=say)
-    explain_chunks(request, features, chunk_rows=chunk_rows, progress=say)
     say("sorting and writing", 0, 0)
     _write_scores(request, new, work)
     extra: dict[str, Any] = {"bands": count_bands(work)}
@@ -85,6 +84,31 @@ def _score_chunks(
         )
         extra["drift"] = table["status"].value_counts().sort_index().to_dict()
     return count, extra
+
+
+def _score_here(
+    request: Request, log: CustomerLog, work: Path, chunk_rows: int, say: Progress
+) -> tuple[int, DriftCounts | None]:
+    """Score on the embedded engine and in this process."""
+    count = write_population(request, log, work / "customers.parquet")
+    if not count:
+        return 0, None
+    say(f"computing features of {count:,} customers", 0, 0)
+    features = write_features(request, log, work / "customers.parquet", work / "features.parquet")
+    drift = score_chunks(request, features, chunk_rows=chunk_rows, progress=say)
+    explain_chunks(request, features, chunk_rows=chunk_rows, progress=say)
+    return count, drift
+
+
+def _score_far(
+    request: Request, log: CustomerLog, work: Path, chunk_rows: int, say: Progress
+) -> tuple[int, DriftCounts | None]:
+    """Score on a cluster."""
+    from cxpredict.jobs.scoring.spark import score_on_spark
+
+    return score_on_spark(
+        request, log, work, session=request.cluster, chunk_rows=chunk_rows, progress=say
+    )
 
 
 def _write_scores(request: Request, new: Path, work: Path | None) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from cxpredict.config import Config
+from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError
 from cxpredict.jobs.bundle import PACKAGES, Bundle
 
@@ -47,6 +48,10 @@ class Request:
         ``parquet`` or ``csv``.
     limit : int or None
         Score the first so many customers by id only.
+    log : CustomerLog or None
+        Records that are open already; by default those of the configuration are opened.
+    cluster : SparkSession or None
+        Where to score; by default here, or where `log` is.
     """
 
     config: Config
@@ -56,6 +61,8 @@ class Request:
     reasons: str = "flagged"
     format: str = "parquet"
     limit: int | None = None
+    log: CustomerLog | None = None
+    cluster: Any = None
 
     def __post_init__(self) -> None:
         if self.reasons not in ("flagged", "all", "none") and not _TOP.fullmatch(self.reasons):

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from cxpredict.errors import CxPredictError
-from cxpredict.jobs.tracking import Store, quiet
+from cxpredict.jobs.tracking import Store, every, quiet
 
 STALE_DAYS = 7
 """A run of another machine that is RUNNING for longer than this is taken for dead."""
@@ -169,14 +169,7 @@ def _remove_files(uri: str) -> None:
 
 def _running(client: Any) -> list[Any]:
     experiments = [each.experiment_id for each in client.search_experiments()]
-    found: list[Any] = []
-    token = None
-    while True:
-        page = client.search_runs(experiments, "attributes.status = 'RUNNING'", page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            return found
+    return list(every(client.search_runs, experiments, "attributes.status = 'RUNNING'"))
 
 
 def _dead(run: Any) -> str | None:

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +143,17 @@ class Store:
             path.unlink()
         SqlAlchemyStore(f"sqlite:///{new}", self._files).engine.dispose()
         new.rename(self.database)
+
+
+def every(search: Callable[..., Any], *arguments: Any) -> Iterator[Any]:
+    """Give what a search of MLflow's client finds, page by page."""
+    token = None
+    while True:
+        page = search(*arguments, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 @contextmanager

@@ -14,10 +14,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 from cxpredict.errors import CxPredictError
-from cxpredict.jobs.tracking import Store, every, quiet
+from cxpredict.jobs.tracking import Store, every, local_path, quiet
 
 STALE_DAYS = 7
 """A run of another machine that is RUNNING for longer than this is taken for dead."""
@@ -161,7 +160,7 @@ def remove_unregistered(store: Store, run: Any, *, files: bool = False) -> None:
 
 
 def _remove_files(uri: str) -> None:
-    place = Path(unquote(urlparse(uri).path))
+    place = local_path(uri)
     shutil.rmtree(place, ignore_errors=True)
     with suppress(OSError):  # the folder of the run or model, unless it holds something else
         place.parent.rmdir()

@@ -14,8 +14,10 @@ from scipy.special import expit, logit
 import cxpredict as cx
 from cxpredict.errors import ConfigError, ModelError
 from cxpredict.jobs.evaluations import FILE, evaluation_of, read_evaluation
+from cxpredict.jobs.gate import Check
 from cxpredict.jobs.provenance import fingerprint, run_key, training_customers
-from cxpredict.jobs.recording import GATE_CHAMPION, TEST_ROWS
+from cxpredict.jobs.recording import GATE_CHAMPION, HEADLINES, TEST_ROWS
+from cxpredict.jobs.registry import _place
 from cxpredict.jobs.tracking import Store
 
 
@@ -143,6 +145,36 @@ def test_of_two_promotions_at_once_one_wins(registry):
     assert sum(each in rivals for each in found) == 1
     assert sum("became champion meanwhile" in each for each in found) == 1
     assert aliases(store, name)["archived"] == "1"
+
+
+def judged(name, passed, against):
+    gate = cx.GateDecision((Check("ranking", 0.0, "above 0.5", passed, "as it is"),))
+    metrics = pd.DataFrame({"metric": HEADLINES, "estimate": 0.5, "low": 0.4, "high": 0.6})
+    problem = cx.ChurnProblem(label="left")
+    bundle = SimpleNamespace(name=name, kind="churn", problem=problem)
+    return SimpleNamespace(
+        bundle=bundle, gate=gate, judged_against=against, metrics=metrics, notes=()
+    )
+
+
+def test_a_version_found_again_has_the_latest_decision_and_keeps_what_it_was(registry):
+    _, store, name = registry
+    for alias in ("champion", "archived", "refused"):
+        add(store, name, alias=alias, gate="refused" if alias == "refused" else "passed")
+
+    def placed(version, passed=True):
+        return _place(store.client, judged(name, passed, "1"), version)
+
+    assert placed("1", passed=False) == "champion"
+    assert placed("2") == "archived"
+    assert placed("3") == "challenger"
+    found = [store.client.get_model_version(name, version).tags for version in "123"]
+    assert [tags["gate"] for tags in found] == ["passed"] * 3
+    assert [tags[GATE_CHAMPION] for tags in found] == ["none", "1", "1"]
+    assert found[2]["gate.reason"] == ""
+    assert aliases(store, name) == {"champion": "1", "archived": "2", "challenger": "3"}
+    assert placed("3", passed=False) == "refused"
+    assert aliases(store, name) == {"champion": "1", "archived": "2", "refused": "3"}
 
 
 def test_what_is_missing_is_named(registry, tmp_path):

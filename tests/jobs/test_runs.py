@@ -38,7 +38,7 @@ def log_a_model(folder):
         "from mlflow.models import set_model\n"
         "from mlflow.pyfunc import PythonModel\n"
         "class Nothing(PythonModel):\n"
-        "    def predict(self, context, model_input, params=None):\n"
+        "    def predict(self, context, model_input: list[str], params=None):\n"
         "        return model_input\n"
         "set_model(Nothing())\n"
     )

@@ -99,6 +99,8 @@ def erase(
         _show(done.files, "Rows erased")
     if len(done.models):
         _show(done.models, "Models that were, or may have been, trained with this customer")
+    if done.unfinished:
+        _print(f"not opened, run again after the next job: {', '.join(done.unfinished)}")
     _print("the sources are not touched: erase the customer there too, before the next run")
 
 

@@ -25,6 +25,7 @@ from cxpredict.jobs.recording import CUSTOMERS
 from cxpredict.jobs.tracking import Store, every
 
 MANIFEST = "manifest.json"
+_UNFINISHED = ".new"
 _SKIPPED = (".writing", "models")
 """Folders without tables: temporary files of the store; bundles, which no byte may change."""
 
@@ -40,10 +41,14 @@ class Erasure:
     models : DataFrame
         model, version, alias, trained: ``yes`` for versions whose training rows held the
         customer, ``not recorded`` for those that cannot tell.
+    unfinished : tuple of str
+        Temporary folders, of jobs that run or were killed, which were not opened: to rewrite a
+        file while it is written would spoil it. The next job removes those of killed ones.
     """
 
     files: pd.DataFrame
     models: pd.DataFrame
+    unfinished: tuple[str, ...] = ()
 
     @property
     def found(self) -> bool:
@@ -96,8 +101,7 @@ def erase(
     that are the customer's: pseudonymous, as numbers.
 
     Not touched: the sources (erase there first, or the next run writes the customer anew),
-    databases that scores were written to, files of other kinds, temporary folders of jobs that
-    still run, copies and backups.
+    databases that scores were written to, files of other kinds, copies and backups.
     """
     config = config if isinstance(config, Config) else load_config(config)
     person = Person.of(config, customer)
@@ -108,8 +112,9 @@ def erase(
             raise ConfigError(f"also: there is no folder {folder}")
     found: list[tuple[str, int]] = []
     unread: list[str] = []
+    unfinished: list[str] = []
     for folder in folders:
-        for place, paths in _by_folder(folder):
+        for place, paths in _by_folder(folder, unfinished):
             found += [
                 (str((place / name).relative_to(folder)), rows)
                 for name, rows in _erase_in(place, paths, person, unread).items()
@@ -119,14 +124,16 @@ def erase(
             f"{len(unread)} file(s) could not be read and may hold the customer: "
             f"{', '.join(unread[:5])}; all others are done"
         )
-    return Erasure(pd.DataFrame(found, columns=["file", "rows"]), _trained_with(store, person))
+    files = pd.DataFrame(found, columns=["file", "rows"])
+    return Erasure(files, _trained_with(store, person), tuple(unfinished))
 
 
-def _by_folder(home: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """Walk the files that may name somebody; not those which a job is still writing."""
+def _by_folder(home: Path, unfinished: list[str]) -> Iterator[tuple[Path, list[Path]]]:
+    """Walk the files that may name somebody; note the folders that a job may still write to."""
     for place, folders, names in os.walk(home):
+        unfinished += [name for name in folders if name.endswith(_UNFINISHED)]
         folders[:] = sorted(
-            name for name in folders if name not in _SKIPPED and not name.endswith(".new")
+            name for name in folders if name not in _SKIPPED and not name.endswith(_UNFINISHED)
         )
         paths = [Path(place) / name for name in sorted(names) if Path(name).suffix in REWRITES]
         if paths:

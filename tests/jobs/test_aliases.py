@@ -1,8 +1,10 @@
 """Promotion: the alias moves only through the gate, and the registry says why."""
 
+import importlib.util
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,6 +21,8 @@ from cxpredict.jobs.provenance import fingerprint, run_key, training_customers
 from cxpredict.jobs.recording import GATE_CHAMPION, HEADLINES, TEST_ROWS
 from cxpredict.jobs.registry import _place
 from cxpredict.jobs.tracking import Store
+
+RECIPE = Path(__file__).resolve().parents[2] / "training" / "promote.py"
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +149,19 @@ def test_of_two_promotions_at_once_one_wins(registry):
     assert sum(each in rivals for each in found) == 1
     assert sum("became champion meanwhile" in each for each in found) == 1
     assert aliases(store, name)["archived"] == "1"
+
+
+def test_the_recipe_promotes_and_says_why(registry, capsys):
+    _, store, name = registry
+    add(store, name, alias="champion")
+    add(store, name, against="1", alias="challenger")
+    spec = importlib.util.spec_from_file_location("recipe", RECIPE)
+    recipe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
+    recipe.main([str(store.folder.parent / "run.yaml"), name, "--by", "Ada"])
+    shown = capsys.readouterr().out
+    assert f"{name}: version 2 is champion, version 1 is archived, because it passed" in shown
+    assert len(RECIPE.read_text().splitlines()) < 80
 
 
 def judged(name, passed, against):

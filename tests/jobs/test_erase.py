@@ -149,9 +149,11 @@ def test_further_folders_are_looked_through_and_must_be_there(tmp_path):
     config = flat(tmp_path, people(10))
     (tmp_path / "out").mkdir()
     pd.DataFrame({"customer_id": ["c1"]}).to_parquet(tmp_path / "out" / "s.parquet")
-    assert erase(config, "c1", also=[tmp_path / "out"]).files.to_dict("records") == [
-        {"file": "s.parquet", "rows": 1}
-    ]
+    (tmp_path / "out" / ".x.new").mkdir()
+    pd.DataFrame({"customer_id": ["c1"]}).to_csv(tmp_path / "out" / ".x.new" / "s.csv")
+    done = erase(config, "c1", also=[tmp_path / "out"])
+    assert done.files.to_dict("records") == [{"file": "s.parquet", "rows": 1}]
+    assert done.unfinished == (".x.new",)
     with pytest.raises(ConfigError, match="there is no folder"):
         erase(config, "c1", also=[tmp_path / "absent"])
     with pytest.raises(ConfigError, match="found an empty text"):
@@ -185,6 +187,21 @@ def test_csv_keeps_every_byte_of_the_others(tmp_path):
 )
 def test_which_spellings_are_the_same_id(stands, asked, same, tmp_path):
     assert Person.of(flat(tmp_path, people(3)), asked).is_id(stands) == same
+
+
+def test_rejected_rows_of_columns_that_nobody_knows_are_looked_through_whole(tmp_path):
+    config = flat(tmp_path, people(3))
+    names, rows = ["source", "record"], [["customers", '{"id": "a", "to": "b"}']]
+    rows.append(["other", '{"from": "a", "to": "b"}'])
+    rows.append(["customers", '{"older": "a"}'])
+    rows.append(["customers", None])
+
+    def found(customer):
+        finder = Person.of(config, customer).finder(names)
+        return [finder(row) for row in rows]
+
+    assert found("a") == [True, True, True, False]
+    assert found("b") == [False, True, False, False]
 
 
 def test_logged_tables_lose_rows_of_the_customer_only(tmp_path):

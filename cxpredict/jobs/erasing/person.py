@@ -71,7 +71,7 @@ class Person:
         """Whether a rejected row, kept as JSON, is theirs.
 
         Where an id is put together from columns, it is if one of these is the id; where the
-        source is gone from the configuration, if any value is.
+        configuration does not know the columns, for another run wrote them, if any value is.
         """
         try:
             values = json.loads(record)
@@ -79,5 +79,5 @@ class Person:
             return False
         if not isinstance(values, dict):
             return False
-        named = self.columns.get(str(source), frozenset(values))
-        return any(self.is_id(values.get(column)) for column in named & values.keys())
+        named = self.columns.get(str(source), frozenset()) & values.keys()
+        return any(self.is_id(values[column]) for column in named or values)

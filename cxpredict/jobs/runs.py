@@ -212,5 +212,7 @@ def _started(number: int) -> str:
 
 def _started_elsewhere(number: int) -> str:
     command = ["ps", "-o", "lstart=", "-p", str(number)]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    return found.stdout.strip()
+    with suppress(OSError):  # without ps no run of this machine is ever taken for dead
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        return found.stdout.strip()
+    return ""

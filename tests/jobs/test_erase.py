@@ -237,3 +237,6 @@ def test_a_feature_store_forgets_the_customer_to_the_last_block(tmp_path):
     others = index.get_level_values("customer_id") != gone
     pd.testing.assert_frame_equal(before[others], after[others])
     assert from_feature_store(tmp_path / "b.duckdb", tmp_path / "c.duckdb", of(gone)) == 0
+    (tmp_path / "b.duckdb.wal").touch()
+    with pytest.raises(ValueError, match="in use"):
+        from_feature_store(tmp_path / "b.duckdb", tmp_path / "c.duckdb", of(gone))

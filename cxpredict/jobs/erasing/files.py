@@ -16,6 +16,7 @@ from markupsafe import escape
 from cxpredict.jobs.erasing.person import ID, RECORD, Person
 
 Rewrite = Callable[[Path, Path, Person], int]
+_THEIRS = f"CAST({ID} AS VARCHAR) IS NOT DISTINCT FROM ?"
 _ERASED = '<tr><td colspan="99">A customer stood here and was erased.</td></tr>'
 
 
@@ -125,32 +126,36 @@ def from_report(path: Path, new: Path, person: Person) -> int:
 
 def from_feature_store(path: Path, new: Path, person: Person) -> int:
     """Write a DuckDB file without the rows of a person: deleted rows would stay in its blocks."""
+    if path.with_name(f"{path.name}.wal").exists():  # it would be played into the new file
+        raise ValueError("in use, or left by a process that was killed")
     with duckdb.connect() as connection:
         connection.execute(f"ATTACH {_quoted(path)} AS old (READ_ONLY)")
-        found = connection.execute(
-            "SELECT t.table_name, c.column_name IS NOT NULL FROM duckdb_tables() t "
-            "LEFT JOIN duckdb_columns() c ON c.database_name = t.database_name "
-            "AND c.table_name = t.table_name AND c.column_name = ? WHERE t.database_name = 'old'",
-            [ID],
-        ).fetchall()
-        theirs = f"CAST({ID} AS VARCHAR) IS NOT DISTINCT FROM ?"
-        removed = sum(
-            connection.execute(
-                f'SELECT count(*) FROM old."{table}" WHERE {theirs}', [person.customer]
-            ).fetchall()[0][0]
-            for table, named in found
-            if named
-        )
+        tables = _tables(connection)
+        removed = 0
+        for table in (table for table, named in tables.items() if named):
+            count = f"SELECT count(*) FROM old.{table} WHERE {_THEIRS}"
+            removed += connection.execute(count, [person.customer]).fetchall()[0][0]
         if not removed:
             return 0
         connection.execute(f"ATTACH {_quoted(new)} AS new")
         connection.execute("COPY FROM DATABASE old TO new (SCHEMA)")
-        for table, named in found:
-            condition, given = (f"NOT ({theirs})", [person.customer]) if named else ("true", [])
-            rest = f'INSERT INTO new."{table}" SELECT * FROM old."{table}" WHERE {condition}'
+        for table, named in tables.items():
+            condition, given = (f"NOT ({_THEIRS})", [person.customer]) if named else ("true", [])
+            rest = f"INSERT INTO new.{table} SELECT * FROM old.{table} WHERE {condition}"
             connection.execute(rest, given)
         connection.execute("DETACH new")
     return int(removed)
+
+
+def _tables(connection: duckdb.DuckDBPyConnection) -> dict[str, bool]:
+    """List the tables of a store, quoted, and whether they name customers."""
+    found = connection.execute(
+        "SELECT t.table_name, c.column_name IS NOT NULL FROM duckdb_tables() t "
+        "LEFT JOIN duckdb_columns() c ON c.database_name = t.database_name "
+        "AND c.table_name = t.table_name AND c.column_name = ? WHERE t.database_name = 'old'",
+        [ID],
+    ).fetchall()
+    return {'"' + name.replace('"', '""') + '"': named for name, named in found}
 
 
 def _quoted(path: Path) -> str:

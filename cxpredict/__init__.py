@@ -85,6 +85,7 @@ _HOMES = {
     "cxpredict.action.targets": ("Offer", "rank_targets"),
     "cxpredict.jobs.aliases": ("promote",),
     "cxpredict.jobs.backtest": ("backtest",),
+    "cxpredict.jobs.erase": ("erase",),
     "cxpredict.jobs.gate": ("GateDecision", "promotion_gate"),
     "cxpredict.jobs.scoring": ("score",),
     "cxpredict.jobs.scoring.one": ("score_one",),

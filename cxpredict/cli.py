@@ -190,6 +190,30 @@ def monitor(
     found.raise_if_outside()
 
 
+@app.command()
+def erase(
+    config: Annotated[Path, typer.Option(help="YAML file of the run.")],
+    customer: Annotated[str, typer.Option(help="Id; - reads it from the standard input.")],
+    also: Annotated[list[Path] | None, typer.Option(help="A further folder of scores.")] = None,
+) -> None:
+    """Remove a customer from the artifacts; list the models that were trained with them."""
+    from cxpredict.jobs.erase import erase as run_erasure
+
+    customer = sys.stdin.readline().rstrip("\r\n") if customer == "-" else customer
+    with _working() as say:
+        say("looking through the artifacts")
+        done = run_erasure(config, customer, also=also or ())
+    if not done.found:
+        _print("nothing held this customer; nothing was changed")
+    if len(done.files):
+        _show(done.files, "Rows erased")
+    if len(done.models):
+        _show(done.models, "Models that were, or may have been, trained with this customer")
+    if done.unfinished:
+        _print(f"not opened, run again after the next job: {', '.join(done.unfinished)}")
+    _print("the sources are not touched: erase the customer there too, before the next run")
+
+
 def main() -> None:
     """Run the command line; an error of the library becomes a message and its exit code."""
     signal.signal(signal.SIGTERM, _terminate)

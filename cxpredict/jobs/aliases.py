@@ -147,22 +147,28 @@ def _check(client: Any, chosen: Any, champion: str | None, settings: GateSetting
         return "it passed the gate, and there was no champion"
     if against == champion:
         return f"it passed the gate against version {champion}, the champion until now"
+    return _judge_again(client, chosen, champion, settings)
+
+
+def _judge_again(client: Any, chosen: Any, champion: str, settings: GateSettings) -> str:
+    """Ask the gate about the evaluation tables of a version and of today's champion."""
+    title = f"{chosen.name}: version {chosen.version}"
     today = client.get_model_version(chosen.name, champion)
     mine, others = read_evaluation(client, chosen), read_evaluation(client, today)
     if mine is None or others is None or mine.digest != others.digest:
-        made = "without a champion" if against == "none" else f"against version {against}"
         raise ModelError(
-            f"{title} passed the gate {made}, but version {champion} is champion today and was "
-            "tested on other rows; train again with its configuration to have it judged anew"
+            f"{title} passed the gate, but not against version {champion}, the champion of today, "
+            "which was tested on other rows; train again with its configuration to have it judged"
         )
+    both = "gain" in mine.table and "gain" in others.table
     decision = promotion_gate(
         mine.table["outcome"],
         mine.table["probability"],
         champion=others.table["probability"],
         groups=mine.table.get("customer"),
         weights=mine.table.get("weight"),
-        gain=mine.table.get("gain") if "gain" in others.table else None,
-        gain_champion=others.table.get("gain") if "gain" in mine.table else None,
+        gain=mine.table["gain"] if both else None,
+        gain_champion=others.table["gain"] if both else None,
         settings=settings,
     )
     if not decision.passed:

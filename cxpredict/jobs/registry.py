@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,7 +14,7 @@ from cxpredict.jobs.bundle import Bundle
 from cxpredict.jobs.logged import pyfunc_arguments
 from cxpredict.jobs.recording import describe, describe_name, model_tags
 from cxpredict.jobs.results import TrainedModel
-from cxpredict.jobs.tracking import Store, quiet
+from cxpredict.jobs.tracking import Store, local_path, quiet
 
 
 def register(
@@ -38,15 +40,16 @@ def register(
     Notes
     -----
     The same bundle is registered once: its version is found by the digest, under the lock of the
-    store. A version that is or was champion keeps its alias; any other has the alias and the tags
-    of the gate's latest decision, which is the one against the champion of today.
+    store. A version that is champion stays as it is; one that was keeps its alias. Any other has
+    the alias, and all have the tags, of the gate's latest decision, the one against the champion
+    of today.
     """
     bundle, client = trained.bundle, store.client
     with store.writing(), TemporaryDirectory() as folder:
         saved = Path(folder) / "bundle"
         digest = bundle.save(saved)
         _describe_name(client, bundle)
-        version = _find(client, bundle.name, digest)
+        version = _find(client, bundle.name, digest, saved)
         if version is None:
             found = {"bundle_sha256": digest, **model_tags(trained), **(tags or {})}
             version = _add(client, trained, _log(bundle, saved, digest), found)
@@ -69,10 +72,20 @@ def _describe_name(client: Any, bundle: Bundle) -> None:
         client.update_registered_model(bundle.name, words)
 
 
-def _find(client: Any, name: str, digest: str) -> str | None:
-    """Look up the version that holds a bundle; the oldest if there are several."""
+def _find(client: Any, name: str, digest: str, saved: Path) -> str | None:
+    """Look up the oldest version that holds a bundle, to the byte: its files may be damaged."""
+    from mlflow.exceptions import MlflowException
+
     found = client.search_model_versions(f"name = '{name}' and tag.bundle_sha256 = '{digest}'")
-    return str(min(int(each.version) for each in found)) if found else None
+    for each in sorted(found, key=lambda each: int(each.version)):
+        with suppress(MlflowException):  # a logged model may be deleted, its version not
+            logged = client.get_logged_model(each.source.removeprefix("models:/"))
+            kept = local_path(logged.artifact_location) / "artifacts" / "bundle"
+            names = [path.name for path in saved.iterdir()]
+            _, different, unread = filecmp.cmpfiles(saved, kept, names, shallow=False)
+            if not different and not unread:
+                return str(each.version)
+    return None
 
 
 def _add(client: Any, trained: TrainedModel, model: Any, tags: Mapping[str, str]) -> str:
@@ -90,21 +103,22 @@ def _add(client: Any, trained: TrainedModel, model: Any, tags: Mapping[str, str]
 
 
 def _place(client: Any, trained: TrainedModel, version: str) -> str:
-    """Give a version its alias and the tags of the gate, unless it is or was champion."""
+    """Give a version the gate's decision and the alias that goes with it."""
     name = trained.bundle.name
     aliases = {
         alias: str(number) for alias, number in client.get_registered_model(name).aliases.items()
     }
-    for alias in ("champion", "archived"):
-        if aliases.get(alias) == version:
-            return alias
-    passed = "challenger" if "champion" in aliases else "champion"
-    placed = passed if trained.gate.passed else "refused"
+    if aliases.get("champion") == version:  # judged against itself
+        return "champion"
     for key, value in model_tags(trained).items():
         client.set_model_version_tag(name, version, key, value)
     client.update_model_version(name, version, describe(trained))
-    for alias, number in aliases.items():
-        if number == version and alias in ("challenger", "refused") and alias != placed:
+    if aliases.get("archived") == version:
+        return "archived"
+    passed = "challenger" if "champion" in aliases else "champion"
+    placed = passed if trained.gate.passed else "refused"
+    for alias in {"challenger", "refused"} - {placed}:
+        if aliases.get(alias) == version:
             client.delete_registered_model_alias(name, alias)
     client.set_registered_model_alias(name, placed, version)
     return placed

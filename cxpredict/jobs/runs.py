@@ -14,10 +14,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 from cxpredict.errors import CxPredictError
-from cxpredict.jobs.tracking import Store, quiet
+from cxpredict.jobs.tracking import Store, every, local_path, quiet
 
 STALE_DAYS = 7
 """A run of another machine that is RUNNING for longer than this is taken for dead."""
@@ -161,7 +160,7 @@ def remove_unregistered(store: Store, run: Any, *, files: bool = False) -> None:
 
 
 def _remove_files(uri: str) -> None:
-    place = Path(unquote(urlparse(uri).path))
+    place = local_path(uri)
     shutil.rmtree(place, ignore_errors=True)
     with suppress(OSError):  # the folder of the run or model, unless it holds something else
         place.parent.rmdir()
@@ -169,14 +168,7 @@ def _remove_files(uri: str) -> None:
 
 def _running(client: Any) -> list[Any]:
     experiments = [each.experiment_id for each in client.search_experiments()]
-    found: list[Any] = []
-    token = None
-    while True:
-        page = client.search_runs(experiments, "attributes.status = 'RUNNING'", page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            return found
+    return list(every(client.search_runs, experiments, "attributes.status = 'RUNNING'"))
 
 
 def _dead(run: Any) -> str | None:
@@ -220,5 +212,7 @@ def _started(number: int) -> str:
 
 def _started_elsewhere(number: int) -> str:
     command = ["ps", "-o", "lstart=", "-p", str(number)]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    return found.stdout.strip()
+    with suppress(OSError):  # without ps no run of this machine is ever taken for dead
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        return found.stdout.strip()
+    return ""

@@ -8,11 +8,12 @@ import secrets
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlparse
 
 from cxpredict.errors import CxPredictError, PublishError
 
@@ -143,6 +144,28 @@ class Store:
             path.unlink()
         SqlAlchemyStore(f"sqlite:///{new}", self._files).engine.dispose()
         new.rename(self.database)
+
+
+def local_path(uri: str) -> Path:
+    """Give the place of a file URI of the store.
+
+    Examples
+    --------
+    >>> local_path("file:///srv/a%20b").as_posix()
+    '/srv/a b'
+    """
+    return Path(unquote(urlparse(uri).path))
+
+
+def every(search: Callable[..., Any], *arguments: Any) -> Iterator[Any]:
+    """Give what a search of MLflow's client finds, page by page."""
+    token = None
+    while True:
+        page = search(*arguments, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 @contextmanager

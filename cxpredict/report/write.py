@@ -44,7 +44,8 @@ def write_report(run: TrainingRun) -> Path:
     Notes
     -----
     No clock enters the page: the same run gives the same bytes. The page holds ids of up to 20
-    customers with their scores; keep it as you keep customers' data.
+    customers with their scores; keep it as you keep customers' data. `cxpredict.erase` takes a
+    customer out of it.
     """
     pictures = {model.bundle.name: model_pictures(run, model) for model in run.models}
     experience = experience_pictures(run)

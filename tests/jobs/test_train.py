@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,9 @@ from mlflow import MlflowClient
 import cxpredict as cx
 from cxpredict.config import load_config
 from cxpredict.errors import ConfigError, DataError, LeakageError
+from cxpredict.jobs.evaluations import FILE, read_evaluation
+from cxpredict.jobs.recording import CUSTOMERS
+from cxpredict.jobs.tracking import local_path
 from cxpredict.jobs.train import train
 
 
@@ -52,7 +56,38 @@ def test_the_run_is_logged_whole(run):
         assert nested.inputs.dataset_inputs
         logged = {f.path for f in client.list_artifacts(model.run_id, "tables")}
         assert "tables/leak audit.json" in logged
+        assert "tables/evaluation.json" in logged
         assert "model_card.json" in {f.path for f in client.list_artifacts(model.run_id)}
+        version = client.get_model_version(model.bundle.name, model.bundle.version)
+        for tags in (parent.data.tags, nested.data.tags, version.tags):
+            assert tags["cxpredict.version"] == cx.__version__
+            assert tags["run_key"] == parent.data.tags["run_key"]
+            assert tags["mlflow.note.content"] if tags is not version.tags else version.description
+        assert version.tags["kind"] == model.bundle.kind
+        assert version.tags["gate.champion"] == "none"
+        assert "`@champion`" in client.get_registered_model(model.bundle.name).description
+
+
+def test_evaluation_tables_and_lists_of_customers_hold_no_ids(run):
+    client = MlflowClient(tracking_uri=run.tracking_uri, registry_uri=run.tracking_uri)
+    for model in run.models:
+        version = client.get_model_version(model.bundle.name, model.bundle.version)
+        table = read_evaluation(client, version).table
+        assert len(table) == len(model.outcome)
+        np.testing.assert_allclose(np.sort(table.probability), np.sort(model.risk), atol=1e-9)
+        texts = [client.download_artifacts(model.run_id, name) for name in (FILE, CUSTOMERS)]
+        texts = [Path(text).read_text(encoding="utf-8") for text in texts]
+        for customer in model.outcome.index.get_level_values("customer_id")[:50]:
+            assert not any(f'"{customer}"' in text for text in texts)
+
+
+def test_requirements_are_pinned_exactly(run):
+    client = MlflowClient(tracking_uri=run.tracking_uri, registry_uri=run.tracking_uri)
+    version = client.get_model_version(run.models[0].bundle.name, run.models[0].bundle.version)
+    logged = client.get_logged_model(version.source.removeprefix("models:/"))
+    pins = (local_path(logged.artifact_location) / "requirements.txt").read_text().splitlines()
+    assert {pin.partition("==")[0] for pin in pins} >= {"cxpredict", "lightgbm", "pandas", "mlflow"}
+    assert all("==" in pin for pin in pins)
 
 
 def test_the_logged_model_predicts_as_the_bundle_does(run):

@@ -107,12 +107,12 @@ def test_estimates_cover_while_calibration_holds_and_fail_when_customers_change(
     rng = np.random.default_rng(3)
     tested = {"calibration_slope": (1, 0.9, 1.1), "calibration_intercept": (0, -0.1, 0.1)}
     covered, fooled = [], []
-    for seed in range(40):
-        x = rng.normal(rng.normal(0, 0.5), rng.uniform(0.7, 1.3), 1500) - 1
+    for seed in range(20):
+        x = rng.normal(rng.normal(0, 0.5), rng.uniform(0.7, 1.3), 600) - 1
         p = 1 / (1 + np.exp(-x))
         row = estimated(pd.Series(p), tested, random_state=seed).set_index("metric").loc["roc_auc"]
         for found, true in ((covered, p), (fooled, 1 / (1 + np.exp(-0.4 * x)))):
-            y = rng.random(1500) < true
+            y = rng.random(600) < true
             ranks = pd.Series(p).rank().to_numpy()
             auc = (ranks[y].sum() - y.sum() * (y.sum() + 1) / 2) / (y.sum() * (~y).sum())
             found.append(row["low"] <= auc <= row["high"])

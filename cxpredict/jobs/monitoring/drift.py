@@ -216,7 +216,8 @@ class DriftCounts:
             detail = f"{unreadable:,} of {self.rows:,} values are no numbers any more"
             return _row(name, kind, "retyped", detail)
         reference = Reference(np.array(entry["shares"]), entry["rows"], *entry["clustering"])
-        watched = [len(cells) - 2, len(cells) - 1] if kind == "category" else [len(cells) - 1]
+        named = {len(cells) - 2, len(cells) - 1} if kind == "category" else {len(cells) - 1}
+        watched = sorted(named | set(np.flatnonzero(reference.shares == 0).tolist()))
         distance, _ = psi(reference, counts)
         row = _row(name, kind, "stable", _largest_move(cells.names, reference.shares, counts))
         row |= {"psi": distance, "p_value": p_value(reference, counts, watched=watched)}

@@ -61,10 +61,12 @@ def estimated(
     -----
     If of customers with probability p a share p leaves, the expected metric follows from the
     probabilities: each customer is p of a leaver and 1 − p of a stayer (confidence-based
-    performance estimation). Calibration is not taken for granted but as the test found it: the
-    log-odds of the outcome are x + a + (b − 1)(x − c), x those of the score, a and b the intercept
-    and slope of the test, drawn from normal distributions with its intervals, c the log-odds of
-    the mean prediction there. Outcomes are then drawn for each customer.
+    performance estimation). How well that holds is known from the test alone: in each draw the
+    log-odds of the outcome are x + a + b(x − c), x those of the score, c those of the mean
+    prediction of the test, a and b normal around 0 with the mean squares that the test allows: the
+    square of the intercept (of the slope less 1) found there, and of its standard error. So a test
+    that found probabilities off, in a season say, makes intervals wide, and is not carried on as
+    if it had to recur. Outcomes are then drawn for each customer.
 
     *Assumes that calibration holds*, which no score can show. Who comes may change (covariate
     shift); what a customer like this does may not (concept drift): then the estimate is wrong,
@@ -105,21 +107,22 @@ def estimated(
 
 
 def _calibrations(tested: Mapping[str, Any], rng: np.random.Generator) -> Floats:
-    """Give intercept, slope and pivot of the test, first as estimated, then as drawn."""
-    slope = _normal(tested.get("calibration_slope"), 1.0, rng)
-    intercept = _normal(tested.get("calibration_intercept"), 0.0, rng)
+    """Draw intercept, slope and pivot of the outcome's log-odds; the first are the ideal."""
+    shift = _deviations(tested.get("calibration_intercept"), 0.0, rng)
+    tilt = _deviations(tested.get("calibration_slope"), 1.0, rng)
     mean = (tested.get("mean_prediction") or (0.5,))[0]
     pivot = logit(np.clip(mean, _EDGE, 1.0 - _EDGE))
-    return np.column_stack([intercept, np.maximum(slope, 0.0), np.full(len(slope), pivot)])
+    return np.column_stack([shift, np.maximum(1.0 + tilt, 0.0), np.full(len(shift), pivot)])
 
 
-def _normal(interval: Any, ideal: float, rng: np.random.Generator) -> Floats:
-    """Read an estimate with its 95 % interval as a normal distribution; the ideal without one."""
+def _deviations(interval: Any, ideal: float, rng: np.random.Generator) -> Floats:
+    """Draw deviations from the ideal, as large as the test found them; the first is none."""
     estimate, low, high = interval or (None, None, None)
-    if estimate is None:
-        return np.full(N_DRAWS + 1, ideal)
-    error = 0.0 if low is None or high is None else (high - low) / (2.0 * ndtri(0.975))
-    return np.asarray(estimate + error * np.append(0.0, rng.standard_normal(N_DRAWS)))
+    if estimate is None or low is None or high is None:
+        return np.zeros(N_DRAWS + 1)
+    error = (high - low) / (2.0 * ndtri(0.975))
+    spread = float(np.hypot(error, estimate - ideal))
+    return np.append(0.0, spread * rng.standard_normal(N_DRAWS))
 
 
 def _cells(p: Floats) -> tuple[Floats, Floats]:

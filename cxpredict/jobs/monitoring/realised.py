@@ -16,7 +16,15 @@ from cxpredict.models.evaluation import evaluate
 from cxpredict.models.evaluation.inputs import aligned
 from cxpredict.models.evaluation.intervals import Bootstrap
 
-__all__ = ["EVERYONE", "HELD_OUT", "METRICS", "WITHOUT_CONTACT", "realised", "realised_segments"]
+__all__ = [
+    "EVERYONE",
+    "HELD_OUT",
+    "METRICS",
+    "WITHOUT_CONTACT",
+    "enough_held_out",
+    "realised",
+    "realised_segments",
+]
 
 METRICS = (
     "roc_auc",
@@ -32,6 +40,8 @@ METRICS = (
     "mean_gain",
 )
 EVERYONE, HELD_OUT, WITHOUT_CONTACT = "everyone", "held out", "without contact"
+FEWEST_EXPECTED = 20
+"""Leavers, and stayers, expected among those held out: an interval from fewer knows too little."""
 MOST_ROWS = 100_000
 """More customers than this are drawn at random: 300 bootstrap samples of a million take minutes."""
 
@@ -55,10 +65,10 @@ def realised(
     -------
     DataFrame
         Columns rows, customers, metric, estimate, low, high (95 % intervals from customers drawn
-        with replacement). rows is ``everyone``; where customers were contacted and others held
-        out, also ``held out``, those alone, and ``without contact``: customers not chosen, and
-        those held out, who count for everybody chosen. Empty where fewer than 11 outcomes are
-        known or all are the same.
+        with replacement). rows is ``everyone``; where customers were contacted and enough others
+        held out (20 leavers and 20 stayers expected), also ``held out``, those alone, and
+        ``without contact``: customers not chosen, and those held out, who count for everybody
+        chosen. Empty where fewer than 11 outcomes are known or all are the same.
 
     Notes
     -----
@@ -86,6 +96,13 @@ def realised(
         )
     parts = [_measured(name, cohort, weight, gain) for name, weight in _populations(cohort).items()]
     return pd.concat(parts, ignore_index=True)
+
+
+def enough_held_out(cohort: Cohort) -> bool:
+    """Tell whether those held out can stand for everybody chosen, before looking at outcomes."""
+    known = cohort.outcome.notna()
+    risk = cohort.risk[known & (cohort.arm == "held_out")]
+    return bool(min(risk.sum(), (1.0 - risk).sum()) >= FEWEST_EXPECTED)
 
 
 def realised_segments(cohort: Cohort, segments: pd.DataFrame) -> pd.DataFrame:
@@ -131,7 +148,7 @@ def _populations(cohort: Cohort) -> dict[str, pd.Series]:
     arm = cohort.arm.loc[cohort.known.index]
     treated, held_out = arm == "treated", arm == "held_out"
     found = {EVERYONE: pd.Series(1.0, arm.index)}
-    if treated.any() and held_out.sum() >= MIN_RESPONDENTS:
+    if treated.any() and enough_held_out(cohort):
         stands_for = (treated.sum() + held_out.sum()) / held_out.sum()
         found[HELD_OUT] = held_out.astype("float64")
         weight = np.where(treated, 0.0, np.where(held_out, stands_for, 1.0))

@@ -53,14 +53,20 @@ def reference_verdicts(
     Notes
     -----
     The rule: an alert is an interval that does not meet the reference band and is on the worse
-    side of it: further from 1 for the slope, from 0 for the intercept. Both ends are normal
-    intervals at the level 1 − (1 − level)/k for k = cohorts × metrics (Bonferroni, valid for
-    cohorts that share customers). Two intervals that do not meet differ by more than either could
-    by chance: no false alarm at all has a probability of at least `level`, and in fact far above
-    it (benchmarks/truth_monitor.py measures it); the price is power.
+    side of it: further from 1 for the slope, from 0 for the intercept. Both are drawn so long that
+    they fail to meet exactly where the difference is significant (Goldstein and Healy): z·s·√(s² +
+    t²)/(s + t) to either side of the measured value and z·t·√(s² + t²)/(s + t) of the test's, with
+    standard errors s and t from the 95 % intervals and z at the level 1 − (1 − level)/k for k =
+    cohorts × metrics (Bonferroni, valid for cohorts that share customers). So a false alarm
+    anywhere in the table has at most the probability 1 − level; benchmarks/truth_monitor.py
+    measures it.
 
     The band knows how sure the *test* was, not that years differ: where seasons move performance,
     compare with the same season.
+
+    References
+    ----------
+    Goldstein, Healy (1995), The graphical presentation of a collection of means.
 
     Examples
     --------
@@ -68,37 +74,44 @@ def reference_verdicts(
     ...           "metric": "roc_auc", "estimate": 0.6, "low": 0.58, "high": 0.62}
     >>> table = reference_verdicts(pd.DataFrame([cohort]), {"roc_auc": (0.7, 0.68, 0.72)})
     >>> table[["band_low", "high", "verdict"]].round(2).values.tolist()
-    [[0.68, 0.62, 'worse']]
+    [[0.69, 0.61, 'worse']]
     """
     rows = judged(performance)
     rows = rows[rows["metric"].isin(COMPARABLE)].dropna(subset=["estimate"])
     if not len(rows):
         return pd.DataFrame(columns=COLUMNS)
-    reach = ndtri(1.0 - (1.0 - level) / (2.0 * len(rows))) / ndtri(0.975)
+    z = float(ndtri(1.0 - (1.0 - level) / (2.0 * len(rows))))
     found = [
         {"as_of": row.as_of, "metric": row.metric}
-        | _verdict(row.metric, (row.estimate, row.low, row.high), tested.get(row.metric), reach)
+        | _verdict(row.metric, (row.estimate, row.low, row.high), tested.get(row.metric), z)
         for row in rows.itertuples()
     ]
     return pd.DataFrame(found)[COLUMNS]
 
 
-def _verdict(metric: str, found: Any, reference: Any, reach: float) -> dict[str, Any]:
-    estimate, low, high = _widened(found, reach)
-    values = {"estimate": estimate, "low": low, "high": high}
+def _verdict(metric: str, found: Any, reference: Any, z: float) -> dict[str, Any]:
+    estimate, s = _normal(found)
     if reference is None or any(end is None for end in reference):
-        blank = dict.fromkeys(("reference", "band_low", "band_high"), np.nan)
-        return {**values, **blank, "verdict": "no reference"}
-    centre, band_low, band_high = _widened(reference, reach)
-    band = {"reference": centre, "band_low": band_low, "band_high": band_high}
-    if low <= band_high and high >= band_low:
-        return {**values, **band, "verdict": "within"}
-    now, before = (float(loss(metric, np.asarray(value))) for value in (estimate, centre))
-    return {**values, **band, "verdict": "worse" if now > before else "better"}
+        band = dict.fromkeys(("reference", "band_low", "band_high"), np.nan)
+        ends = {"estimate": estimate, "low": estimate - z * s, "high": estimate + z * s}
+        return {**ends, **band, "verdict": "no reference"}
+    centre, t = _normal(reference)
+    reach = z * float(np.hypot(s, t)) / (s + t) if s + t > 0 else 0.0
+    low, high = estimate - reach * s, estimate + reach * s
+    band_low, band_high = centre - reach * t, centre + reach * t
+    verdict = "within"
+    if low > band_high or high < band_low:
+        now, before = (float(loss(metric, np.asarray(value))) for value in (estimate, centre))
+        verdict = "worse" if now > before else "better"
+    ends = {"estimate": estimate, "low": low, "high": high}
+    return {
+        **ends,
+        **{"reference": centre, "band_low": band_low, "band_high": band_high},
+        "verdict": verdict,
+    }
 
 
-def _widened(interval: Any, reach: float) -> tuple[float, float, float]:
-    """Turn a 95 % interval into a normal one whose half width is `reach` times as large."""
+def _normal(interval: Any) -> tuple[float, float]:
+    """Read a 95 % interval as estimate and standard error."""
     estimate, low, high = (float(value) for value in interval)
-    half = reach * (high - low) / 2.0
-    return estimate, estimate - half, estimate + half
+    return estimate, (high - low) / (2.0 * float(ndtri(0.975)))

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import yaml
-from command_line import cxpredict
+from clean_command import cxpredict
 
 SALES = {
     "table": "transactions",
@@ -61,3 +61,9 @@ def accepted(folder, content, *words, kept, rejected=0, duplicates=0, **source):
 
 def _row(table, source):
     return next(line for line in table.splitlines() if line.startswith(f"│ {source} "))
+
+
+def score_flat(folder, out, model="models:/flat-churn@champion"):
+    """Score the customers of a flat table with the model that was trained on them."""
+    arguments = ["--config", folder / "flat.yaml", "--model", model]
+    return cxpredict("score", *arguments, "--as-of", "2024-01-01", "--out", out)

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from command_line import cxpredict
+from clean_command import cxpredict
 from shop import SALES, accepted, refused, write_config
 
 import cxpredict as cx

@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from command_line import cxpredict
-from people import people, write
+from clean_command import cxpredict
+from people import people
+from people import write_flat as write
 
 import cxpredict as cx
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import yaml
-from command_line import cxpredict
 
 NAMES = ["a[b", "a<b", 'a"b', "a:b", "a,b"]
+"""Column names that LightGBM rejects."""
 
 
 def people(n=1_000, seed=5):
@@ -13,13 +13,14 @@ def people(n=1_000, seed=5):
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame({"id": [f"canary-{i}" for i in range(n)]})
     frame[NAMES] = rng.poisson(2, (n, len(NAMES)))
+    frame["calls"], frame["fee"] = rng.poisson(3, n), rng.integers(5, 50, n) / 2
     frame["plan"] = rng.choice(["basic", "plus"], n)
     odds = frame["a[b"] - 3 + (frame.plan == "basic")
     frame["left"] = (rng.random(n) < 1 / (1 + np.exp(-odds))).astype(float)
     return frame
 
 
-def write(folder, frame):
+def write_flat(folder, frame):
     """Write the table and the configuration of a run on it."""
     frame.to_parquet(folder / "people.parquet")
     source = {
@@ -34,6 +35,7 @@ def write(folder, frame):
         "problems": {"churn": {"label": "left"}},
         "split": {"as_of": pd.Timestamp("2024-01-01").date(), "test_share": 0.3},
         "bands": {"churn": {"medium": 0.2, "high": 0.5}},
+        "max_reject_share": 0.5,
         "effort": "fast",
         "random_state": 1,
     }
@@ -42,7 +44,9 @@ def write(folder, frame):
     return path
 
 
-def score(folder, out, model="models:/flat-churn@champion"):
-    """Score the customers of the table with the model that was trained on them."""
-    arguments = ["--config", folder / "flat.yaml", "--model", model]
-    return cxpredict("score", *arguments, "--as-of", "2024-01-01", "--out", out)
+def train_flat(folder):
+    """Train on such a table; the folder with its configuration and artifacts."""
+    import cxpredict as cx
+
+    cx.train(write_flat(folder, people()))
+    return folder

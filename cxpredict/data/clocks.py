@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import ibis
@@ -9,26 +10,55 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 _DAY = 86_400_000_000
+# times are microseconds since 1970; `days` says of which day the offset is taken
+_MACROS = {
+    "clock_offset(zone, instant)": "epoch_us(timezone(zone, timezone('UTC', "
+    "make_timestamp(instant)))) - instant",
+    "clock_read(zone, clock, days)": "epoch_us(clock) - clock_offset(zone, "
+    f"epoch_us(timezone('UTC', timezone(zone, clock))) + days * {_DAY})",
+    "clock_shows(zone, clock, instant)": "instant + clock_offset(zone, instant) = epoch_us(clock)",
+    "clock_choose(before, later, before_right, later_right, midnight, policy)": "CASE "
+    "WHEN before_right <> later_right THEN CASE WHEN before_right THEN before ELSE later END "
+    "WHEN midnight THEN CASE WHEN before_right THEN least(before, later) "
+    "ELSE greatest(before, later) END "
+    "WHEN policy = 'earlier' THEN least(before, later) "
+    "WHEN policy = 'later' THEN greatest(before, later) END",
+    "clock_pair(zone, clock, before, later, policy)": "CASE "
+    "WHEN before = later THEN timezone(zone, clock) "
+    "ELSE timezone('UTC', make_timestamp(clock_choose(before, later, "
+    "clock_shows(zone, clock, before), clock_shows(zone, clock, later), "
+    f"epoch_us(clock) % {_DAY} = 0, policy))) END",
+    "clock_utc(zone, clock, policy)": "clock_pair(zone, clock, clock_read(zone, clock, -1), "
+    "clock_read(zone, clock, 1), policy)",
+    "clock_differs(zone, clock, before, later)": "CASE WHEN before = later THEN false "
+    "ELSE clock_shows(zone, clock, before) = clock_shows(zone, clock, later) "
+    f"AND epoch_us(clock) % {_DAY} <> 0 END",
+    "clock_doubtful(zone, clock)": "coalesce(clock_differs(zone, clock, "
+    "clock_read(zone, clock, -1), clock_read(zone, clock, 1)), false)",
+}
 
 
 @ibis.udf.scalar.builtin(name="timezone", signature=((str, dt.timestamp), dt.Timestamp("UTC")))
-def _in_zone(zone, time):  # type: ignore[no-untyped-def]
-    """Read a local time in its zone (DuckDB's `timezone`)."""
+def _in_zone(zone, clock):  # type: ignore[no-untyped-def]
+    """Read a local time in a zone of one offset (DuckDB's `timezone`)."""
 
 
-@ibis.udf.scalar.builtin(name="timezone", signature=((str, dt.Timestamp("UTC")), dt.timestamp))
-def _clock(zone, time):  # type: ignore[no-untyped-def]
-    """Tell what a clock of the zone shows."""
+@ibis.udf.scalar.builtin(
+    name="clock_utc", signature=((str, dt.timestamp, str), dt.Timestamp("UTC"))
+)
+def _clock_utc(zone, clock, policy):  # type: ignore[no-untyped-def]
+    """Read a local time in its zone, by the policy where a clock skips or repeats it."""
 
 
-@ibis.udf.scalar.builtin(name="epoch_us", signature=((dt.timestamp,), int))
-def _micros(time):  # type: ignore[no-untyped-def]
-    """Count microseconds since 1970 (DuckDB's `epoch_us`)."""
+@ibis.udf.scalar.builtin(name="clock_doubtful", signature=((str, dt.timestamp), bool))
+def _clock_doubtful(zone, clock):  # type: ignore[no-untyped-def]
+    """Tell whether a clock skips a time or shows it twice."""
 
 
-@ibis.udf.scalar.builtin(name="make_timestamp", signature=((int,), dt.timestamp))
-def _time(micros):  # type: ignore[no-untyped-def]
-    """Make a time of microseconds since 1970."""
+def teach_clocks(connection: Any) -> None:
+    """Give an embedded engine the functions that `to_utc` calls."""
+    for signature, body in _MACROS.items():
+        connection.raw_sql(f"CREATE TEMP MACRO {signature} AS {body}")
 
 
 def to_utc(
@@ -41,7 +71,7 @@ def to_utc(
     zone : str
         Name of a time zone.
     local : ibis Timestamp
-        What the clock showed.
+        What the clock showed, on an engine that `teach_clocks` taught.
     clock_change : {"reject", "earlier", "later"}
         What becomes of times that a clock skips or shows twice: missing, or the earlier or later
         of the two readings by the offsets before and after the change.
@@ -50,7 +80,7 @@ def to_utc(
     -------
     utc : ibis Timestamp (UTC)
         Midnight is the start of its day, whatever the clocks do.
-    changed : ibis Boolean
+    doubtful : ibis Boolean
         Where a clock skips the time or shows it twice, midnight apart.
 
     Notes
@@ -58,35 +88,9 @@ def to_utc(
     A time read by the offsets of a day earlier and of a day later gives two instants. Both are
     right where the clock shows it twice, none where it skips it, else one.
     """
-    plain = _in_zone(zone, local)
     if _never_changes(zone):
-        return plain, ibis.literal(False)
-    micros, around = _micros(local), _micros(plain.cast("timestamp"))
-    before, after = (_by_offset_at(zone, micros, around + step) for step in (-_DAY, _DAY))
-    before_right, after_right = (
-        _micros(_clock(zone, _utc(instant))) == micros for instant in (before, after)
-    )
-    doubtful, midnight = before_right == after_right, micros % _DAY == 0
-    earlier, later = ibis.least(before, after), ibis.greatest(before, after)
-    start_of_day = ibis.ifelse(before_right, earlier, later)
-    wanted = {"earlier": earlier, "later": later}.get(clock_change, ibis.null("int64"))
-    chosen = ibis.cases(
-        (doubtful & midnight, start_of_day),
-        (doubtful, wanted),
-        else_=ibis.ifelse(before_right, before, after),
-    )
-    near = before != after
-    changed = ibis.ifelse(near, doubtful & ~midnight, ibis.literal(False))
-    return ibis.ifelse(near, _utc(chosen), plain), changed
-
-
-def _by_offset_at(zone: str, micros: ir.IntegerValue, instant: ir.IntegerValue) -> ir.IntegerValue:
-    """Read a local time by the offset that the zone has at an instant."""
-    return micros - (_micros(_clock(zone, _utc(instant))) - instant)
-
-
-def _utc(micros: ir.IntegerValue) -> ir.TimestampValue:
-    return _time(micros).cast(dt.Timestamp("UTC"))
+        return _in_zone(zone, local), ibis.literal(False)
+    return _clock_utc(zone, local, clock_change), _clock_doubtful(zone, local)
 
 
 @cache

@@ -18,6 +18,7 @@ import pyarrow as pa
 from cxpredict.config import Config, EngineSettings, load_config
 from cxpredict.config.reading import check_settings
 from cxpredict.config.sources import Source
+from cxpredict.data.clocks import teach_clocks
 from cxpredict.data.contracts import TABLES, VERSIONS
 from cxpredict.data.quarantine import Checked, check_rows
 from cxpredict.data.shape import empty_table, typed_table
@@ -344,6 +345,7 @@ def _connect(engine: EngineSettings | None = None, config: Config | None = None)
     connection = ibis.duckdb.connect(**settings)
     connection.raw_sql("SET TimeZone = 'UTC'")
     connection.raw_sql("SET enable_progress_bar = false")
+    teach_clocks(connection)
     return connection
 
 

@@ -90,7 +90,10 @@ def given_column(
         if values > 2:
             raise DataError(f"label {column!r}: expected two values, found {values}")
         if not label.any().execute():
-            raise DataError(f"no customer has {column!r} = {positive!r}; mend 'positive'")
+            known = label.count().execute()
+            raise DataError(
+                f"of {known:,} known, no customer has {column!r} = {positive!r}; mend 'positive'"
+            )
     labels = log.customers.select("customer_id", label=label.try_cast("float64"))
     rows = population.left_join(labels, "customer_id")
     return rows.select("customer_id", "as_of", "label")

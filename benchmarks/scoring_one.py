@@ -1,4 +1,4 @@
-"""One customer at a time: how long does an agent's screen wait?"""
+"""One customer at a time: how long an agent's screen waits."""
 
 import time
 

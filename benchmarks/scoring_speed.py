@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -145,6 +146,7 @@ def _pred_contrib(boosters, matrix):
 def _shap(boosters, matrix):
     import shap
 
+    warnings.filterwarnings("ignore", message="LightGBM binary classifier", category=UserWarning)
     return sum(shap.TreeExplainer(b).shap_values(matrix, check_additivity=False) for b in boosters)
 
 

@@ -107,6 +107,17 @@ def test_a_row_is_the_same_in_any_batch_to_the_last_bit(monkeypatch):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(trees)).values(X), together)
 
 
+def test_what_is_given_stays_as_it_was():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 3))
+    X[::7] = 1e-40  # read as 0
+    trees = TreeContributions.of(boosted(X, X[:, 0] > 0))
+    turned = np.asfortranarray(X)
+    turned.flags.writeable = False
+    np.testing.assert_array_equal(trees.values(turned), trees.values(X))
+    assert (X[::7] == 1e-40).all()
+
+
 def test_paths_of_very_many_features():
     # leaf k: the first k features are 1; the longest path asks 30 features, more than a table holds
     n = 31

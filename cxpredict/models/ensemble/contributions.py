@@ -99,7 +99,7 @@ class TreeContributions:
     def _fill(self, matrix: Floats, out: Floats, rows: slice) -> None:
         from cxpredict.models.ensemble.kernel import add_contributions, quadrature
 
-        columns = np.ascontiguousarray(matrix[rows].T)
+        columns = np.array(matrix[rows].T, dtype=np.float64, order="C")
         columns[np.abs(columns) <= ZERO] = 0.0
         found = np.zeros(columns.shape)
         add_contributions(columns, found, *(self.groups or ()), *quadrature())

@@ -34,8 +34,8 @@ TEXTS = [
 ]  # fmt: skip
 PATHS = [
     "", ".", "..", "/", "/dev/null", "/proc/self/mem", "a\x00b", "x" * 5_000, "*", "**/*", "[",
-    "***", "sales.csv/", "absent.csv", "s3://b/x", "sqlite://sales.csv", "~", "${ABSENT}", "${HOME}",
-    "../../../etc/passwd", "file:///etc/passwd", "folder", "sales.parquet", "http://[x", "\u202e",
+    "***", "sales.csv/", "absent.csv", "s3://b/x", "sqlite://sales.csv", "~", "${HOME}",
+    "${ABSENT}", "../../../etc/passwd", "file:///etc/passwd", "folder", "http://[x", "\u202e",
 ]  # fmt: skip
 SCALARS = st.one_of(
     st.none(),
@@ -92,7 +92,7 @@ rows = st.lists(
 
 @st.composite
 def byte_tables(draw):
-    """A CSV file in which some bytes are others, are gone or have come."""
+    """Draw a CSV file in which some bytes are others, are gone or have come."""
     raw = bytearray(pd.DataFrame(GOOD * 3, columns=HEADER).to_csv(index=False).encode())
     for _ in range(draw(st.integers(1, 6))):
         at = draw(st.integers(0, len(raw)))
@@ -116,7 +116,7 @@ def byte_tables(draw):
 
 @st.composite
 def value_tables(draw):
-    """A well-formed file, CSV or Parquet, of values that are not."""
+    """Draw a well-formed file, CSV or Parquet, of values that are not."""
     table = draw(rows)
     source = draw(
         st.fixed_dictionaries(
@@ -161,7 +161,7 @@ def _places(content, path=()):
 
 @st.composite
 def configs(draw):
-    """A configuration with other values, keys gone, keys come, or other bytes."""
+    """Draw a configuration with other values, keys gone or come, or other bytes."""
     content = base_config()
     for _ in range(draw(st.integers(1, 3))):
         place = draw(st.sampled_from([p for p in _places(content) if p]))
@@ -181,14 +181,14 @@ def configs(draw):
     text = yaml.safe_dump(content)
     at = draw(st.integers(0, len(text)))
     new = draw(
-        st.sampled_from([*TEXTS, "!!python/name:os.system", "&a [*a]", "? [a]: b", "\t", "---"])
+        st.sampled_from([*TEXTS[3:], "!!python/name:os.system", "&a [*a]", "? [a]: b", "\t", "---"])
     )
     return {"kind": "config", "text": text[:at] + new + text[at + draw(st.integers(0, 3)) :]}
 
 
 @st.composite
 def paths(draw):
-    """A configuration whose paths and addresses lead elsewhere."""
+    """Draw a configuration whose paths and addresses lead elsewhere."""
     content = base_config()
     source = content["sources"]["sales"]
     strange = st.one_of(st.sampled_from(PATHS), st.text(max_size=20))
@@ -212,7 +212,7 @@ def paths(draw):
 
 @st.composite
 def scorings(draw):
-    """A table to score that differs from the one learnt from."""
+    """Draw a table to score that differs from the one learnt from."""
     changes = draw(
         st.lists(
             st.tuples(
@@ -250,7 +250,7 @@ def run_case(case, folder, trained):
         expected = len(case["columns"]["id"])
     path = write_config(folder, case.get("content", content), case.get("text"))
     done = cxpredict("check", case.get("path", path))
-    faults = list(done.faults)
+    faults = _unexpected(done)
     if done.code == 0 and "where" not in case.get("source", {}):
         counts = _counts(done.out)
         if (
@@ -262,6 +262,12 @@ def run_case(case, folder, trained):
     if done.code not in (0, 2, 3, 6, 7, 8):
         faults.append(f"exit code {done.code}")
     return faults
+
+
+def _unexpected(done):
+    """Name what must not be said; of an internal error also its kind and place."""
+    where = done.said.partition("internal error: ")[2]
+    return [f"{fault} {where}".strip() for fault in done.faults]
 
 
 def _counts(out):
@@ -287,7 +293,7 @@ def _run_scoring(case, folder, trained):
     out = folder / "scores"
     model = ["--model", "models:/flat-churn@champion", "--as-of", case["as_of"], "--out", out]
     done = cxpredict("score", "--config", config, *model)
-    faults = list(done.faults)
+    faults = _unexpected(done)
     if done.code not in (0, 2, 3, 5, 7, 8):
         faults.append(f"exit code {done.code}")
     if done.code == 0:
@@ -331,6 +337,9 @@ def _uncounted(frame, folder):
 def work(number, cases, trained, started, results):
     """Run cases one after the other and tell of each what was found."""
     os.environ["OMP_NUM_THREADS"] = "1"
+    warm = {"kind": "values", "rows": GOOD}
+    with tempfile.TemporaryDirectory() as place:
+        run_case(warm, Path(place), trained)  # imports count for no case
 
     @seed(number)
     @settings(

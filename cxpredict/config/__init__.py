@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from cxpredict.config.features import CommentSettings, Days, FeatureSettings, Settings
+from cxpredict.config.features import CommentSettings, Days, FeatureSettings, PathText, Settings
 from cxpredict.config.gate import GateSettings
 from cxpredict.config.monitor import MonitorSettings
 from cxpredict.config.reading import check_settings, read_yaml
@@ -163,7 +163,7 @@ class EngineSettings(Settings):
     """Memory that the embedded engine may use, and where it spills what does not fit."""
 
     memory_limit_gb: Annotated[float, Field(gt=0)] | None = None
-    spill_directory: str | None = None
+    spill_directory: PathText | None = None
 
 
 class Config(Settings):
@@ -191,7 +191,7 @@ class Config(Settings):
     max_reject_share: Share = 0.01
     effort: Literal["fast", "standard", "thorough"] = "standard"
     random_state: Annotated[int, Field(ge=0, lt=2**32)]
-    artifacts: str = "artifacts"
+    artifacts: PathText = "artifacts"
 
     _directory: Path = PrivateAttr(default=Path())
 

@@ -2,9 +2,18 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Days = Annotated[int, Field(ge=1, le=3660)]
+
+
+def _without_nul(path: str) -> str:
+    if "\x00" in path:
+        raise ValueError("a path holds no NUL character")
+    return path
+
+
+PathText = Annotated[str, AfterValidator(_without_nul)]
 
 Aggregation = Literal[
     "count", "sum", "mean", "min", "max", "last", "change", "days_since", "days", "mean_gap",
@@ -96,5 +105,5 @@ class CommentSettings(Settings):
     """What is made of comments: sentiment, and themes of a codebook or of labelled examples."""
 
     codebook: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)
-    examples: str | None = None
+    examples: PathText | None = None
     precision: Annotated[float, Field(gt=0, lt=1)] = 0.85

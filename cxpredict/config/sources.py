@@ -7,7 +7,7 @@ from zoneinfo import available_timezones
 
 from pydantic import Field, field_validator, model_validator
 
-from cxpredict.config.features import Settings
+from cxpredict.config.features import PathText, Settings
 from cxpredict.config.reading import nearest
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -44,7 +44,7 @@ class Place(Settings):
     stand in environment variables, which a URL names as ``${NAME}``.
     """
 
-    path: str | None = None
+    path: PathText | None = None
     connect: str | None = None
     database_table: str | None = None
 

@@ -18,6 +18,7 @@ from cxpredict.errors import DataError, EmptyDataError
 _WRONG_ENCODING = "not in the declared encoding; set encoding: latin-1 or utf-16"
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _PARQUET = {".parquet", ".pq"}
+_MOST_FILES = 100_000
 
 
 def read_files(connection: Any, place: Place, source: Source, config: Config) -> ir.Table:
@@ -61,7 +62,10 @@ def local_files(place: Place, config: Config) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        found = [file for file in sorted(path.rglob("*")) if _is_data(file.relative_to(path))]
+        every = list(itertools.islice(path.rglob("*"), _MOST_FILES + 1))
+        if len(every) > _MOST_FILES:
+            raise DataError(f"{name or path}: a folder of over {_MOST_FILES:,} files; name a part")
+        found = [file for file in sorted(every) if _is_data(file.relative_to(path))]
     elif glob.has_magic(place.label):
         # Path.glob raises on patterns that this takes
         found = [Path(f) for f in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207

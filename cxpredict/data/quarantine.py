@@ -234,7 +234,8 @@ def _count_changes(name: str, mapped: ir.Table, changes: list[Rule]) -> pd.DataF
     """Count the values that were read otherwise than they stand."""
     said = [f"{column}: {what}" for column, what, _ in changes]
     if changes:
-        totals = {f"n{i}": where.sum() for i, (_, _, where) in enumerate(changes)}
+        row = mapped[ROW].notnull()  # what is false of every row is a column too
+        totals = {f"n{i}": (row & where).sum() for i, (_, _, where) in enumerate(changes)}
         rows = mapped.aggregate(**totals).to_pandas().iloc[0].fillna(0).astype(int)
     else:
         rows = []

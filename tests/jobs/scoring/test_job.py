@@ -104,7 +104,9 @@ def test_the_run_key_holds_what_changes_scores_and_nothing_else(shop, tmp_path):
         return planned.manifest["run_key"]
 
     plain = key()
-    assert key(engine={"memory_limit_gb": 1}, bands={"churn": {"medium": 0.1, "high": 0.2}}) == plain
+    assert (
+        key(engine={"memory_limit_gb": 1}, bands={"churn": {"medium": 0.1, "high": 0.2}}) == plain
+    )
     offer = {"contact_cost": 2.0, "incentive": 2.0, "acceptance": 0.3, "holdout_share": 0.2}
     assert len({plain, key(offer=offer), key(reasons="none"), key(name="other")}) == 4
 
@@ -139,9 +141,7 @@ def test_csv_is_inert_and_says_the_same(done, shop, tmp_path):
 
 def test_cells_that_are_formulas_get_an_apostrophe_and_numbers_do_not(tmp_path):
     begins = ["=", "+", "-", "@", "\t", "\r"]
-    table = pa.table(
-        {"=id": [f"{mark}1" for mark in begins] + ["a=1", None], "gain": [-1.0] * 8}
-    )
+    table = pa.table({"=id": [f"{mark}1" for mark in begins] + ["a=1", None], "gain": [-1.0] * 8})
     safe = inert(table)
     assert safe.column_names == ["'=id", "gain"]
     assert safe["'=id"].to_pylist() == [f"'{mark}1" for mark in begins] + ["a=1", None]

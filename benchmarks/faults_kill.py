@@ -7,6 +7,7 @@ a library that is loaded before all others and fails the n-th write, flush or re
 (``faults_kill.c``): DuckDB, Arrow and Python alike. It needs a C compiler and Linux.
 """
 
+import errno
 import json
 import multiprocessing
 import os
@@ -32,11 +33,23 @@ KILLS = {"score": 120, "report": 50, "train": 30}
 def bars(scale):
     """Measure what is left after kills and faults: nothing partial, nothing lost, no orphan."""
     with TemporaryDirectory() as place:
+        preload_faults(Path(place))
         shop = make_shop(Path(place))
         for job, kills in KILLS.items():
             yield from killed(shop, job, max(3, round(kills * scale)))
         yield from failing_disk(shop, scale)
         yield at_once(shop)
+
+
+def preload_faults(folder):
+    """Compile the library that fails operations; the server of processes starts with it."""
+    if shutil.which("gcc") is None:
+        print("no C compiler: disks are not made to fail")
+        return
+    library = folder / "faults.so"
+    source = Path(__file__).with_suffix(".c")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
+    os.environ["LD_PRELOAD"] = str(library)
 
 
 def make_shop(folder):
@@ -81,16 +94,22 @@ def run_train(shop, out, force=True):
 JOBS = {"score": run_score, "report": run_report, "train": run_train}
 
 
-def _child(job, shop, out):
+def _child(job, shop, out, faults):
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
-    JOBS[job](shop, out)
+    os.environ.update(faults)
+    from cxpredict.errors import CxPredictError
+
+    try:
+        JOBS[job](shop, out)
+    except CxPredictError as error:
+        sys.exit(error.exit_code)
 
 
-def start(job, shop, out):
+def start(job, shop, out, faults=None):
     """Fork a job from the warm server."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
-    process = context.Process(target=_child, args=(job, shop, out))
+    process = context.Process(target=_child, args=(job, shop, out, faults or {}))
     process.start()
     return process
 
@@ -135,9 +154,8 @@ def killed(shop, job, kills):
             finish(job, shop, out)
             left += len(orphans(out))
             other += contents(out) != whole
-    yield bar(
-        f"{job}: killed before its end", hit, f">= {kills // 2} of {kills}", hit >= kills // 2
-    )
+    enough = kills // 2
+    yield bar(f"{job}: killed before its end", hit, f">= {enough} of {kills}", hit >= enough)
     yield bar(f"{job}: partial outputs", partial, "0", partial == 0)
     yield bar(f"{job}: previous outputs lost", lost, "0", lost == 0)
     yield bar(f"{job}: orphans after the next run", left, "0", left == 0)
@@ -165,36 +183,31 @@ def finish(job, shop, out):
 
 def failing_disk(shop, scale):
     """Fail the n-th write, flush and rename to the place, for n = 1, 2, … until none is left."""
-    if shutil.which("gcc") is None:
-        print("no C compiler: disks are not made to fail")
+    if "LD_PRELOAD" not in os.environ:
         return
-    library = shop["folder"] / "faults.so"
-    source = Path(__file__).with_name("faults_kill.c")
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
     for job in ("score", "report"):
         out = shop["folder"] / f"disk_{job}"
         out.mkdir()
         finish(job, shop, out)
         whole = contents(out)
         for error in ("ENOSPC", "EIO"):
-            found = fail_each(shop, job, out, whole, library, error, scale)
+            found = fail_each(shop, job, out, whole, error, scale)
             name = f"{job} under {error}"
             told = f"{found['faults']} faults at {found['places']} operations"
-            yield bar(
-                f"{name}: exit code 6, or done ({told})", found["other"], "0", not found["other"]
-            )
+            ends = f"{name}: neither exit code 6 nor done ({told})"
+            yield bar(ends, found["other"], "0", not found["other"])
             yield bar(f"{name}: partial or lost", found["harm"], "0", not found["harm"])
             yield bar(f"{name}: orphans after the next run", found["left"], "0", not found["left"])
 
 
-def fail_each(shop, job, out, whole, library, error, scale):
+def fail_each(shop, job, out, whole, error, scale):
     """Run the job once for each operation that can fail."""
     found = {"faults": 0, "places": 0, "other": 0, "harm": 0}
-    counted = with_faults(shop, job, out, library, error, 0)
+    counted = with_faults(shop, job, out, error, 0)
     found["places"] = counted["operations"]
-    step = max(1, round(1 / scale / 2))
+    step = max(1, round(1 / scale))
     for number in range(1, counted["operations"] + 1, step):
-        done = with_faults(shop, job, out, library, error, number)
+        done = with_faults(shop, job, out, error, number)
         found["faults"] += 1
         fine = done["exit"] == 6 or (done["exit"] == 0 and contents(out) == whole)
         found["other"] += not fine
@@ -204,39 +217,15 @@ def fail_each(shop, job, out, whole, library, error, scale):
     return found
 
 
-def with_faults(shop, job, out, library, error, number):
+def with_faults(shop, job, out, error, number):
     """Run a job in a process whose n-th operation on the place fails."""
-    code = (
-        f"import sys, json; sys.path[:0] = {sys.path[:2]!r} + [{str(Path(__file__).parent)!r}]\n"
-        "import faults_kill as k; from pathlib import Path\n"
-        "from cxpredict.errors import CxPredictError\n"
-        f"shop = {plain(shop)!r}\n"
-        "shop = {n: Path(v) if isinstance(v, str) else v for n, v in shop.items()}\n"
-        "try:\n"
-        f"    k.JOBS[{job!r}](shop, Path({str(out)!r}))\n"
-        "except CxPredictError as error:\n"
-        "    sys.exit(error.exit_code)\n"
-    )
     tally = shop["folder"] / "tally"
-    faults = {"LD_PRELOAD": library, "FAULT_PLACE": out, "FAULT_TALLY": tally}
-    environment = {
-        **os.environ,
-        **{name: str(value) for name, value in faults.items()},
-        "FAULT_NUMBER": str(number),
-        "FAULT_ERRNO": {"ENOSPC": "28", "EIO": "5"}[error],
-    }
     tally.unlink(missing_ok=True)
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], env=environment, capture_output=True
-    )
-    text = tally.read_text() if tally.exists() else "0"
-    return {"exit": done.returncode, "operations": int(text or 0), "said": done.stderr[-500:]}
-
-
-def plain(shop):
-    """Give the shop as text."""
-    model = {name: str(value) for name, value in shop["model"].items()}
-    return {**{name: str(value) for name, value in shop.items()}, "model": model}
+    faults = {"FAULT_PLACE": out, "FAULT_TALLY": tally, "FAULT_NUMBER": number}
+    faults["FAULT_ERRNO"] = getattr(errno, error)
+    process = start(job, shop, out, {name: str(value) for name, value in faults.items()})
+    process.join()
+    return {"exit": process.exitcode, "operations": int(tally.read_text())}
 
 
 def at_once(shop):

@@ -21,7 +21,8 @@ from cxpredict.jobs.monitoring.estimated import estimated
 from cxpredict.jobs.monitoring.monitor import ASSUMES, monitor
 from cxpredict.jobs.monitoring.realised import realised, realised_segments
 from cxpredict.jobs.monitoring.verdicts import reference_verdicts
-from cxpredict.jobs.score import schema, score
+from cxpredict.jobs.scoring import score
+from cxpredict.jobs.scoring.table import schema
 from cxpredict.report.monitor import write_monitor_report
 
 DAY = pd.Timestamp("2024-01-01")

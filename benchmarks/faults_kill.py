@@ -135,9 +135,7 @@ def killed(shop, job, kills):
             finish(job, shop, out)
             left += len(orphans(out))
             other += contents(out) != whole
-    yield bar(
-        f"{job}: killed before its end", hit, f">= {kills // 2} of {kills}", hit >= kills // 2
-    )
+    yield bar(f"{job}: killed before its end", hit, f">= {kills // 2} of {kills}", hit >= kills // 2)
     yield bar(f"{job}: partial outputs", partial, "0", partial == 0)
     yield bar(f"{job}: previous outputs lost", lost, "0", lost == 0)
     yield bar(f"{job}: orphans after the next run", left, "0", left == 0)
@@ -180,9 +178,7 @@ def failing_disk(shop, scale):
             found = fail_each(shop, job, out, whole, library, error, scale)
             name = f"{job} under {error}"
             told = f"{found['faults']} faults at {found['places']} operations"
-            yield bar(
-                f"{name}: exit code 6, or done ({told})", found["other"], "0", not found["other"]
-            )
+            yield bar(f"{name}: exit code 6, or done ({told})", found["other"], "0", not found["other"])
             yield bar(f"{name}: partial or lost", found["harm"], "0", not found["harm"])
             yield bar(f"{name}: orphans after the next run", found["left"], "0", not found["left"])
 

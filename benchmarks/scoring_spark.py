@@ -2,7 +2,8 @@
 
 A company of 20,000 customers is simulated once; larger ones repeat it under other ids. Every
 measurement is a process of its own, from the files to the published folder, with reasons for
-flagged customers. Spark is local, two cores: what one machine pays for it, not what a cluster gains.
+flagged customers. Spark is local, on two cores: what one machine pays for it, not what a cluster
+gains.
 Memory is the largest sum over the process and its children (JVM and Python workers), sampled.
 """
 

@@ -31,6 +31,7 @@ def write_company(folder, n_customers, copies):
     """Write the records of a company and the configuration of its run."""
     import duckdb
 
+    from cxpredict.data.contracts import TABLES as CONTRACT
     from cxpredict.data.simulated.frames import simulate_frames
 
     sources = {}
@@ -42,8 +43,8 @@ def write_company(folder, n_customers, copies):
             "COPY (SELECT * REPLACE (customer_id || '.' || range AS customer_id) FROM frame, "
             f"range({copies})) TO '{folder / name}.parquet'"
         )
-        own = frame.columns if name != "customers" else ("customer_id", "since")
-        columns = {c: c for c in own if c != "event_id"}
+        known = {field.name for field in CONTRACT[name]} - {"event_id"}
+        columns = {c: c for c in frame.columns if c in known}
         sources[name] = {"path": f"{name}.parquet", "table": name, "timezone": "UTC"}
         sources[name] |= {"columns": columns}
     sources["customers"]["attributes"] = ["plan_price", "region", "acquisition"]

@@ -96,7 +96,7 @@ def job(tmp_path_factory):
     X = cx.build_features(log, train, aggregates=AGGREGATES)
     model = cx.ChurnModel(effort="fast", random_state=7).fit(X, problem.labels(log, train))
     bundle = Bundle(
-        *("tiny", problem, model, AGGREGATES, (), Bands(medium=0.05, high=0.12), {}),
+        *("tiny", problem, model, AGGREGATES, (), Bands(medium=0.02, high=0.05), {}),
         basis=ReasonBasis.learn(X),
     )
     bundle = replace(bundle, baseline=learn_baseline(X, bundle.risk(X)))

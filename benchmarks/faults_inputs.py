@@ -314,9 +314,9 @@ def _changed(frame, how, column, row):
     value = {"text": "canary text", "gap": None, "inf": float("inf"), "new": -1e9}[how]
     values = frame[column].astype(object)
     values[row] = value
-    if how in ("inf", "new") and column == "plan":
-        values = values.astype(str)
-    return frame.assign(**{column: values if how == "text" else values.infer_objects()})
+    text = [v for v in values if isinstance(v, str)]
+    values = values.map(lambda v: v if v is None else str(v)) if text else values.astype(float)
+    return frame.assign(**{column: values})
 
 
 def _uncounted(frame, folder):

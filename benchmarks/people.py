@@ -13,10 +13,10 @@ def people(n=1_000, seed=5):
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame({"id": [f"canary-{i}" for i in range(n)]})
     frame[NAMES] = rng.poisson(2, (n, len(NAMES)))
-    frame["calls"], frame["fee"] = rng.poisson(3, n), rng.integers(5, 50, n) / 2
     frame["plan"] = rng.choice(["basic", "plus"], n)
-    odds = frame["a[b"] - 3 + (frame.plan == "basic")
+    odds = 2 * frame["a[b"] - 6 + 2 * (frame.plan == "basic")
     frame["left"] = (rng.random(n) < 1 / (1 + np.exp(-odds))).astype(float)
+    frame["calls"], frame["fee"] = rng.poisson(3, n), rng.integers(5, 50, n) / 2
     return frame
 
 

@@ -60,9 +60,9 @@ def score_one(
     Raises
     ------
     DataError
-        An offer comes without worth; the customer is unknown, or not among those who are scored at the date (has left, or has
-        not been active); the date is long after the records end, or the customer has no records
-        before it.
+        An offer comes without worth; the customer is unknown, or not among those who are scored at
+        the date (has left, or has not been active); the date is long after the records end, or
+        nobody is scored at it.
     ModelError
         The bundle does not hold what reasons are worded against.
 

@@ -13,6 +13,7 @@ import tempfile
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import lightgbm as lgb
@@ -161,7 +162,8 @@ def _woodelf(boosters, matrix, exact, processes):
     if processes == 1:
         seconds, found = _timed(lambda: [_woodelf_values(task) for task in tasks])
     else:
-        with ProcessPoolExecutor(processes) as pool:
+        spawn = get_context("spawn")  # a fork of running OpenMP threads would hang
+        with ProcessPoolExecutor(processes, mp_context=spawn) as pool:
             seconds, found = _timed(lambda: list(pool.map(_woodelf_values, tasks)))
     return len(matrix) / seconds, _far(np.concatenate(found)[: len(exact)], exact)
 

@@ -60,9 +60,9 @@ def score_one(
     Raises
     ------
     DataError
-        The customer is unknown, or not among those who are scored at the date (has left, or has
-        not been active); the date is long after the records end, or the customer has no records
-        before it.
+        An offer comes without worth; the customer is unknown, or not among those who are scored at
+        the date (has left, or has not been active); the date is long after the records end, or
+        nobody is scored at it.
     ModelError
         The bundle does not hold what reasons are worded against.
 
@@ -77,10 +77,13 @@ def score_one(
     """
     if bundle.basis is None:
         raise ModelError("this bundle cannot word reasons for one customer: train it again.")
+    if offer is not None and worth is None:
+        raise DataError("an offer needs `worth`: the money this customer brings by staying.")
     X = _desk(_Same(bundle), _Same(log), to_utc(as_of)).features(str(customer_id))
     money: dict[str, Any] = {}
     if worth is not None:
-        money = {"worth": pd.Series([float(worth)], index=X.index), "offer": offer}
+        worths = pd.Series([float(worth)], index=X.index)
+        money = {"worth": worths, "offer": offer, "salt": bundle.name}
     row: pd.Series = score_rows(bundle, X, **money).iloc[0]
     return row
 

@@ -74,11 +74,13 @@ def test_money_is_asked_for(batch):
     bundle, log, day, _, scores = batch
     customer = scores.index[0]
     assert np.isnan(cx.score_one(bundle, log, customer, day)["value_at_risk"])
-    offer = cx.Offer(cost=1.0, incentive=5.0, acceptance=0.5)
+    offer = cx.Offer(cost=1.0, incentive=5.0, acceptance=cx.Beta(5, 5))
     found = cx.score_one(bundle, log, customer, day, worth=1_000.0, offer=offer)
     risk = scores.loc[customer, "churn_probability"]
     assert found["value_at_risk"] == pytest.approx(1_000.0 * risk)
     assert found["action"] in ("contact", "none")
+    with pytest.raises(DataError, match="needs `worth`"):
+        cx.score_one(bundle, log, customer, day, offer=offer)
 
 
 def test_refusals(batch):

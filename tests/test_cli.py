@@ -1,5 +1,6 @@
 """The command line: exit codes, messages, never a traceback."""
 
+import json
 import os
 import subprocess
 import sys
@@ -105,9 +106,17 @@ def test_an_absent_configuration_is_named(tmp_path):
 def test_scoring_writes_files_and_says_where(run, demo_config, tmp_path):
     arguments = ["--config", demo_config, "--model", "models:/demo-churn@champion"]
     done = cxpredict("score", *arguments, "--as-of", "2026-01-01", "--out", tmp_path)
-    assert done.returncode == 0, done.stderr
-    scores = pd.read_parquet(tmp_path / "as_of=2026-01-01" / "scores.parquet")
+    assert done.returncode in (0, 9), done.stderr  # 9: drift beyond the limit, and published
+    folder = tmp_path / "as_of=2026-01-01"
+    scores = pd.read_parquet(folder / "scores.parquet")
     assert len(scores) == len(run.models[0].at_risk)
+    again = cxpredict("score", *arguments, "--as-of", "2026-01-01", "--out", tmp_path, "--json")
+    assert again.returncode == done.returncode
+    told = json.loads(again.stdout)  # results only: nothing else is on the standard output
+    assert (told["state"], told["rows"]["scored"]) == ("unchanged", len(scores))
+    page = cxpredict("report", folder, "--top", "3")
+    assert page.returncode == 0, page.stderr
+    assert (tmp_path / "_reports" / "as_of=2026-01-01" / "scores.html").is_file()
     nobody = cxpredict("score", *arguments, "--as-of", "2001-01-01", "--out", tmp_path)
     assert nobody.returncode == 7
     assert (tmp_path / "as_of=2001-01-01" / "scores.parquet").is_file()

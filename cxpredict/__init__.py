@@ -88,7 +88,7 @@ _HOMES = {
     "cxpredict.jobs.erase": ("erase",),
     "cxpredict.jobs.gate": ("GateDecision", "promotion_gate"),
     "cxpredict.jobs.scoring": ("score",),
-    "cxpredict.jobs.scoring.one": ("score_one",),
+    "cxpredict.jobs.scoring.one": ("Desk", "score_one"),
     "cxpredict.jobs.monitoring.baseline": ("learn_baseline",),
     "cxpredict.jobs.monitoring.drift": ("DriftCounts",),
     "cxpredict.jobs.monitoring.monitor": ("monitor",),

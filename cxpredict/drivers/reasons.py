@@ -134,7 +134,8 @@ class ReasonBasis:
         if missing:
             raise DataError(f"X lacks {len(missing)} features of the model: {missing[:5]}.")
         X = pd.DataFrame(X)  # without attrs, which pandas copies deeply with every column
-        X = X[list(self.origins)]
+        if list(X.columns) != list(self.origins):
+            X = X[list(self.origins)]
         turned = [
             name
             for name in self.flags
@@ -189,7 +190,7 @@ def reasons_in_words(
     ['', 'Contract is Month-to-Month']
     """
     check_count("top", top)
-    index, X = X.index, basis.aligned(X).reset_index(drop=True)
+    index, X = X.index, basis.aligned(X)
     subjects = list(basis.subjects.values())
     sums, names = sum_by_group(contributions, subjects)
     spokesman = _strongest_feature(contributions, subjects, names)
@@ -198,12 +199,12 @@ def reasons_in_words(
     chosen = np.where(sums[every, order] > LEAST, spokesman[every, order], -1)
     text = _without_repeats(*_phrases(X, basis, chosen))
     columns = {
-        f"reason_{rank + 1}": pd.Series(
-            text[:, rank] if rank < text.shape[1] else "", index=X.index, dtype="str"
+        f"reason_{rank + 1}": pd.array(
+            text[:, rank] if rank < text.shape[1] else [""] * len(X), dtype="str"
         )
         for rank in range(top)
     }
-    return pd.DataFrame(columns, index=X.index).set_axis(index)
+    return pd.DataFrame(columns, index=index)
 
 
 def _without_repeats(text: Words, facts: Words) -> Words:
@@ -221,8 +222,9 @@ def _strongest_feature(
     contributions: Floats, subjects: list[str], names: list[str]
 ) -> npt.NDArray[np.int64]:
     best = np.empty((len(contributions), len(names)), dtype=np.int64)
-    for place, name in enumerate(names):
-        members = np.flatnonzero([subject == name for subject in subjects])
+    group = np.array([names.index(subject) for subject in subjects], dtype=np.intp)
+    for place in range(len(names)):
+        members = np.flatnonzero(group == place)
         best[:, place] = members[contributions[:, members].argmax(axis=1)]
     return best
 
@@ -234,7 +236,7 @@ def _phrases(
     text, facts = np.full(chosen.shape, "", dtype=object), np.full(chosen.shape, "", dtype=object)
     for place in np.unique(chosen[chosen >= 0]):
         rows, ranks = np.nonzero(chosen == place)
-        values = X.iloc[rows, place]
+        values = X.iloc[:, place].values[rows]  # an index would cost more than the rest
         name = str(X.columns[place])
         origin, typical = basis.origins[name], basis.typical[name]
         codes, levels = pd.factorize(values)  # a gap is −1 and takes the last words

@@ -193,8 +193,9 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
         DataFrame
             probability, low, high as from `predict_proba` and `predict_interval`; index of X.
         """
+        check_is_fitted(self)
         frame = as_frame(self, X, reset=False)
-        margin = self.decision_function(frame)
+        margin = self.ensemble_.margin(self.columns_.encode(frame), n_jobs=self.n_jobs)
         interval = self.calibration_.interval(margin, level=level)
         probability = self.calibration_.probability(margin)
         columns = {"probability": probability, "low": interval[:, 0], "high": interval[:, 1]}

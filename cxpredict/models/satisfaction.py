@@ -241,8 +241,9 @@ class SatisfactionModel(ClassifierMixin, BaseEstimator):
             probability, low, high, expected_score as from `low_score_probability`,
             `predict_interval` and `expected_score`, from one pass; index of X.
         """
+        check_is_fitted(self)
         frame = as_frame(self, X, reset=False)
-        matrix = self._matrix(frame)
+        matrix = self.columns_.encode(frame)
         margin = self._margin_above(matrix, self._low_position)
         calibration = self.calibrations_[self._low_position]
         above = calibration.interval(margin, level=level)

@@ -54,6 +54,26 @@ def test_close_to_the_truth_and_calibrated(trained):
     assert abs(table["calibration_slope"] - 1.0) < 0.2
 
 
+def test_risk_is_probability_and_interval_in_one_pass(trained):
+    model, X, _ = trained
+    for given in (X, X[:1], X[:0]):
+        risk = model.predict_risk(given, level=0.8)
+        assert list(risk) == ["probability", "low", "high"]
+        assert risk.index.equals(given.index)
+        interval = model.predict_interval(given, level=0.8)
+        np.testing.assert_array_equal(risk["probability"], model.predict_proba(given)[:, 1])
+        np.testing.assert_array_equal(risk[["low", "high"]], interval)
+
+
+def test_risk_of_an_array():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 3))
+    model = ChurnModel(effort="fast", random_state=0).fit(X, rng.random(300) < expit(X[:, 0]))
+    risk = model.predict_risk(X)
+    np.testing.assert_array_equal(risk["probability"], model.predict_proba(X)[:, 1])
+    np.testing.assert_array_equal(risk[["low", "high"]], model.predict_interval(X))
+
+
 def test_interval_covers_the_rate_of_deciles_of_new_customers():
     inside = []
     for seed in range(4):

@@ -39,6 +39,18 @@ def trained():
     return SatisfactionModel(levels=LEVELS, low_at_most=2, random_state=7).fit(X, score), X, score
 
 
+def test_risk_is_probability_interval_and_score_in_one_pass(trained):
+    model, X, _ = trained
+    for given in (X, X[:1], X[:0]):
+        risk = model.predict_risk(given, level=0.8)
+        assert list(risk) == ["probability", "low", "high", "expected_score"]
+        assert risk.index.equals(given.index)
+        interval = model.predict_interval(given, level=0.8)
+        np.testing.assert_array_equal(risk["probability"], model.low_score_probability(given))
+        np.testing.assert_array_equal(risk[["low", "high"]], interval)
+        np.testing.assert_array_equal(risk["expected_score"], model.expected_score(given))
+
+
 def test_close_to_the_true_distribution(trained):
     model = trained[0]
     X, score, truth = survey(4000, 1)

@@ -98,9 +98,10 @@ class Bundle:
             Columns probability, low, high, risk_band; for satisfaction also expected_score.
         """
         risk = self.model.predict_risk(X)
-        bounds = [-np.inf, self.bands.medium, self.bands.high, np.inf]
-        bands = pd.cut(risk["probability"], bounds, right=False, labels=["low", "medium", "high"])
-        risk["risk_band"] = bands.astype("str")
+        from_here = [self.bands.medium, self.bands.high]
+        place = np.searchsorted(from_here, risk["probability"].to_numpy(), side="right")
+        names = np.array(["low", "medium", "high"], dtype=object)
+        risk["risk_band"] = pd.array(names[place], dtype="str")
         return risk
 
     def files(self) -> dict[str, bytes]:

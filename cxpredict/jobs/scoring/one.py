@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
-from datetime import date, timedelta
-from functools import lru_cache
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import ibis
@@ -20,10 +19,8 @@ from cxpredict.errors import DataError, ModelError
 from cxpredict.features.build import features_of
 from cxpredict.features.events import to_utc
 from cxpredict.jobs.bundle import Bundle
+from cxpredict.jobs.scoring.job import check_day
 from cxpredict.jobs.scoring.rows import score_rows
-
-LATEST_DAYS = 31
-"""So long after the last record everybody would look silent."""
 
 
 def score_one(
@@ -42,15 +39,13 @@ def score_one(
     bundle : Bundle
         A loaded model.
     log : CustomerLog
-        The records, as they stood when this log and date were first asked for.
+        The records.
     customer_id : str
         Whose row.
     as_of : str or date
         UTC, exclusive.
-    worth : float, optional
-        Money this customer brings by staying; without it the money columns are missing.
-    offer : Offer, optional
-        What the customer would get; needs `worth`. Hold-outs are a matter of the batch.
+    worth, offer : optional
+        As for `Desk.score`.
 
     Returns
     -------
@@ -59,118 +54,152 @@ def score_one(
 
     Raises
     ------
+    DataError, ModelError
+        As `Desk` and `Desk.score`.
+
+    Notes
+    -----
+    A `Desk` that is used once, which takes seconds to make ready: whoever asks for more than one
+    customer keeps a desk. To score features that are at hand, give one row of them to
+    `cxpredict.jobs.scoring.rows.score_rows`.
+    """
+    desk = Desk(bundle, log, as_of)
+    return desk.score(customer_id, worth=worth, offer=offer)
+
+
+class Desk:
+    """Score whoever calls, one customer at a time, as the batch job would.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        A loaded model.
+    log : CustomerLog
+        The records. Those that come later are not seen: make a new desk of the new log.
+    as_of : str or date
+        UTC, exclusive.
+
+    Raises
+    ------
     DataError
-        An offer comes without worth; the customer is unknown, or not among those who are scored at
-        the date (has left, or has not been active); the date is long after the records end, or
-        nobody is scored at it.
+        The date is long after the records end, or nobody is scored at it.
     ModelError
         The bundle does not hold what reasons are worded against.
 
     Notes
     -----
-    The first call for a log and a date takes seconds: it lists who is scored, copies the records
-    into memory, sorted by customer, and plans one query for all features. Later calls take
-    milliseconds. The last four pairs of log and date are kept in memory.
+    Making a desk takes seconds: it lists who is scored, copies the records into memory, sorted by
+    customer, and plans one query for all features. A customer then takes milliseconds. The copy
+    lives as long as the desk, and nothing outlives it. Threads may share a desk; they wait for
+    each other while features are computed.
 
-    To score features that are at hand, give one row of them to
-    `cxpredict.jobs.scoring.rows.score_rows`.
+    Examples
+    --------
+    >>> import cxpredict as cx
+    >>> from cxpredict.config import Bands
+    >>> from cxpredict.drivers.reasons import ReasonBasis
+    >>> log, day = cx.simulate_company(300, seed=5).log, "2025-06-01"
+    >>> problem = cx.ChurnProblem(cancelled="cancellation", horizon_days=90, gap_days=7)
+    >>> index = problem.to_score(log, day)
+    >>> spent = (cx.Origin("transactions", "sum", "amount", window_days=180),)
+    >>> X, y = cx.build_features(log, index, aggregates=spent), problem.labels(log, index)
+    >>> model = cx.ChurnModel(effort="fast", random_state=0).fit(X[y.notna()], y[y.notna()])
+    >>> bundle = Bundle(
+    ...     "demo", problem, model, spent, (), Bands(medium=0.1, high=0.3), {},
+    ...     basis=ReasonBasis.learn(X),
+    ... )
+    >>> desk = Desk(bundle, log, day)
+    >>> row = desk.score(index[0][0], worth=900.0)
+    >>> bool(row["value_at_risk"] == 900.0 * row["churn_probability"])
+    True
     """
-    if bundle.basis is None:
-        raise ModelError("this bundle cannot word reasons for one customer: train it again.")
-    if offer is not None and worth is None:
-        raise DataError("an offer needs `worth`: the money this customer brings by staying.")
-    X = _desk(_Same(bundle), _Same(log), to_utc(as_of)).features(str(customer_id))
-    money: dict[str, Any] = {}
-    if worth is not None:
-        worths = pd.Series([float(worth)], index=X.index)
-        money = {"worth": worths, "offer": offer, "salt": bundle.name}
-    row: pd.Series = score_rows(bundle, X, **money).iloc[0]
-    return row
 
-
-@dataclass(frozen=True, eq=False)
-class _Same:
-    """A key that is equal only for the same object, which it keeps alive."""
-
-    value: Any
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.value is other.value
-
-    def __hash__(self) -> int:
-        return id(self.value)
-
-
-@lru_cache(maxsize=4)
-def _desk(bundle: _Same, log: _Same, day: pd.Timestamp) -> _Desk:
-    return _Desk.at(bundle.value, log.value, day)
-
-
-@dataclass(frozen=True)
-class _Desk:
-    """The records by customer, and one planned query for the features of whoever is asked for."""
-
-    index: pd.MultiIndex
-    names: tuple[str, ...]
-    tables: tuple[str, ...]
-    connection: Any
-    lock: Any
-
-    @classmethod
-    def at(cls, bundle: Bundle, log: CustomerLog, day: pd.Timestamp) -> _Desk:
-        last = log.span[1]
-        if pd.notna(last) and day > last + timedelta(days=LATEST_DAYS):
-            raise DataError(
-                f"as_of {day.date()} is more than {LATEST_DAYS} days after the records end "
-                f"({last.date()}); give a date they cover"
-            )
+    def __init__(self, bundle: Bundle, log: CustomerLog, as_of: str | date) -> None:
+        if bundle.basis is None:
+            raise ModelError("this bundle cannot word reasons for one customer: train it again.")
+        day = to_utc(as_of)
+        check_day(log, day)
         index = bundle.problem.to_score(log, day)
         if not len(index):
             raise DataError(f"nobody is scored at {day.date()}: give a date the records cover")
-        copy, tables = _copied(bundle.read_comments(log))
+        copy, self._tables = _copied(bundle.read_comments(log))
         who = pd.DataFrame({"customer_id": index[:1].get_level_values(0), "as_of": [day]})
         who = who.astype({"customer_id": "str", "as_of": "datetime64[us]"}).assign(_row=0)
-        population = copy.connection.create_table("who", ibis.memtable(who).to_pyarrow())
         features, origins = features_of(
             copy,
-            population,
+            copy.connection.create_table("who", ibis.memtable(who).to_pyarrow()),
             aggregates=bundle.aggregates,
             exclude=bundle.exclude,
             dates=[day.to_pydatetime()],
             n_rows=len(index),
         )
-        con = _planned(copy.connection, features.select(*origins))
-        return cls(index, tuple(origins), tables, con, threading.Lock())
+        self._bundle, self._index, self._names = bundle, index, list(origins)
+        self._connection = _planned(copy.connection, features.select(*origins))
+        self._lock = threading.Lock()
 
-    def features(self, customer_id: str) -> pd.DataFrame:
-        """Compute the features of one customer."""
+    def score(
+        self, customer_id: str, *, worth: float | None = None, offer: Offer | None = None
+    ) -> pd.Series:
+        """Score one customer.
+
+        Parameters
+        ----------
+        customer_id : str
+            Whose row.
+        worth : float, optional
+            Money this customer brings by staying; without it the money columns are missing.
+        offer : Offer, optional
+            What the customer would get; needs `worth`. Hold-outs are a matter of the batch.
+
+        Returns
+        -------
+        Series
+            The row of the scores table (columns of `cxpredict.jobs.scoring.table.schema`).
+
+        Raises
+        ------
+        DataError
+            An offer comes without worth; the customer is unknown, or not among those who are
+            scored at the date (has left, or has not been active).
+        """
+        if offer is not None and worth is None:
+            raise DataError("an offer needs `worth`: the money this customer brings by staying.")
+        X = self._features(str(customer_id))
+        money: dict[str, Any] = {}
+        if worth is not None:
+            worths = pd.Series([float(worth)], index=X.index)
+            money = {"worth": worths, "offer": offer, "salt": self._bundle.name}
+        row: pd.Series = score_rows(self._bundle, X, **money).iloc[0]
+        return row
+
+    def _features(self, customer_id: str) -> pd.DataFrame:
         try:
-            place = self.index.get_loc(customer_id)
+            place = self._index.get_loc(customer_id)
         except (KeyError, TypeError) as error:
             raise self._refusal(customer_id) from error
-        with self.lock:
+        with self._lock:
             self._lay_out(customer_id)
-            found = self.connection.execute("EXECUTE features").to_arrow_table()
-        return found.to_pandas()[list(self.names)].set_axis(self.index[place])
+            found = self._connection.execute("EXECUTE features").to_arrow_table()
+        return found.to_pandas()[self._names].set_axis(self._index[place])
 
     def _lay_out(self, customer_id: str) -> None:
         """Put the records of one customer, and nobody else's, where the query reads."""
-        for name in self.tables:
-            self.connection.execute(f"DELETE FROM {name}")
-            self.connection.execute(
+        for name in self._tables:
+            self._connection.execute(f"DELETE FROM {name}")
+            self._connection.execute(
                 f"INSERT INTO {name} SELECT * FROM every_{name} WHERE customer_id = ?",
                 [customer_id],
             )
-        self.connection.execute("UPDATE who SET customer_id = ?", [customer_id])
+        self._connection.execute("UPDATE who SET customer_id = ?", [customer_id])
 
     def _refusal(self, customer_id: str) -> DataError:
-        day = self.index.get_level_values(1)[0].date()
-        with self.lock:
+        day = self._index.get_level_values(1)[0].date()
+        with self._lock:
             known = any(
-                self.connection.execute(
+                self._connection.execute(
                     f"SELECT 1 FROM every_{name} WHERE customer_id = ? LIMIT 1", [customer_id]
                 ).fetchone()
-                for name in self.tables
+                for name in self._tables
             )
         if known:
             return DataError(

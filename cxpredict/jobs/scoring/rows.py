@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from cxpredict.action.targets import Offer, assign_arms, rank_targets
@@ -51,19 +53,24 @@ def score_rows(
         Columns as in `schema`, in the order of X.
     """
     risk = bundle.risk(X)
-    scores = X.index.to_frame(index=False)
-    scores[PROBABILITY[bundle.kind]] = risk["probability"].to_numpy()
-    for column in ("low", "high", "risk_band"):
-        scores[column] = risk[column].to_numpy()
+    columns: dict[Any, Any] = {name: X.index.get_level_values(name) for name in X.index.names}
+    columns |= {name: risk[name].array for name in ("low", "high", "risk_band")}
+    columns[PROBABILITY[bundle.kind]] = risk["probability"].array
     if bundle.kind == "churn":
-        _add_money(scores, worth, offer, holdout_share, salt)
+        columns |= dict.fromkeys(("value_at_risk", "expected_gain"), float("nan"))
+        columns |= dict.fromkeys(("action", "arm"))
     else:
-        scores["expected_score"] = risk["expected_score"].to_numpy()
-    scores[REASONS] = None
+        columns["expected_score"] = risk["expected_score"].array
+    columns |= dict.fromkeys(REASONS)
     if reasons:
-        scores[REASONS] = reasons_of(bundle, X).to_numpy()
-    scores["model_version"] = f"{bundle.name}/{bundle.version}"
-    return scores[schema(bundle.kind).names]
+        columns |= {name: said.array for name, said in reasons_of(bundle, X).items()}
+    columns["model_version"] = f"{bundle.name}/{bundle.version}"
+    scores = pd.DataFrame(
+        {name: columns[name] for name in schema(bundle.kind).names}, index=range(len(X))
+    )
+    if bundle.kind == "churn" and worth is not None:
+        _add_money(scores, worth, offer, holdout_share, salt)
+    return scores
 
 
 def reasons_of(bundle: Bundle, X: pd.DataFrame) -> pd.DataFrame:
@@ -76,15 +83,11 @@ def reasons_of(bundle: Bundle, X: pd.DataFrame) -> pd.DataFrame:
 
 def _add_money(
     scores: pd.DataFrame,
-    worth: pd.Series | None,
+    worth: pd.Series,
     offer: Offer | None,
     holdout_share: float,
     salt: str,
 ) -> None:
-    scores[["value_at_risk", "expected_gain"]] = float("nan")
-    scores[["action", "arm"]] = None
-    if worth is None:
-        return
     known = worth.notna().to_numpy()  # what a customer is worth may be unknown: no money then
     risk = scores["churn_probability"].to_numpy()[known]
     value = worth.to_numpy()[known]

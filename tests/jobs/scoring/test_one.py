@@ -1,5 +1,7 @@
 """One customer at a time: the row of the batch, digit for digit, or a refusal."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -51,14 +53,34 @@ def batch():
 
 def test_the_row_of_the_batch(batch):
     bundle, log, day, _, scores = batch
+    desk = cx.Desk(bundle, log, day)
     for customer in [*scores.index[:8], *scores.index[:2]]:
-        found = cx.score_one(bundle, log, customer, day)
+        found = desk.score(customer)
         assert found["customer_id"] == customer
         expected = scores.loc[customer]
         pd.testing.assert_series_equal(
             found.drop("customer_id"), expected, check_names=False, check_exact=True
         )
     assert (scores["reason_1"] != "").any()
+
+
+def test_a_bundle_from_disk_gives_the_same_row(batch, tmp_path):
+    bundle, log, day, _, scores = batch
+    loaded = Bundle.load(tmp_path / "b", digest=bundle.save(tmp_path / "b"), version="1")
+    found = cx.score_one(loaded, log, scores.index[3], day)
+    expected = scores.loc[scores.index[3]]
+    pd.testing.assert_series_equal(
+        found.drop("customer_id"), expected, check_names=False, check_exact=True
+    )
+
+
+def test_nothing_outlives_a_desk(batch):
+    bundle, log, day, _, _ = batch
+    desk = cx.Desk(bundle, log, day)
+    gone = weakref.ref(desk._connection)
+    del desk
+    gc.collect()
+    assert gone() is None
 
 
 def test_no_row_depends_on_the_batch(batch):
@@ -72,26 +94,26 @@ def test_no_row_depends_on_the_batch(batch):
 
 def test_money_is_asked_for(batch):
     bundle, log, day, _, scores = batch
-    customer = scores.index[0]
-    assert np.isnan(cx.score_one(bundle, log, customer, day)["value_at_risk"])
+    customer, desk = scores.index[0], cx.Desk(bundle, log, day)
+    assert np.isnan(desk.score(customer)["value_at_risk"])
     offer = cx.Offer(cost=1.0, incentive=5.0, acceptance=cx.Beta(5, 5))
-    found = cx.score_one(bundle, log, customer, day, worth=1_000.0, offer=offer)
+    found = desk.score(customer, worth=1_000.0, offer=offer)
     risk = scores.loc[customer, "churn_probability"]
     assert found["value_at_risk"] == pytest.approx(1_000.0 * risk)
     assert found["action"] in ("contact", "none")
     with pytest.raises(DataError, match="needs `worth`"):
-        cx.score_one(bundle, log, customer, day, offer=offer)
+        desk.score(customer, offer=offer)
 
 
 def test_refusals(batch):
     bundle, log, day, _, scores = batch
-    customer = scores.index[0]
+    customer, desk = scores.index[0], cx.Desk(bundle, log, day)
     with pytest.raises(DataError, match="found none of this id") as unknown:
-        cx.score_one(bundle, log, "nobody-4711", day)
+        desk.score("nobody-4711")
     assert "4711" not in str(unknown.value)
     gone = sorted(set(log.customers.customer_id.execute()) - set(scores.index))[0]
     with pytest.raises(DataError, match="has left") as left:
-        cx.score_one(bundle, log, gone, day)
+        desk.score(gone)
     assert gone not in str(left.value)
     with pytest.raises(DataError, match="after the records end"):
         cx.score_one(bundle, log, customer, "2099-01-01")

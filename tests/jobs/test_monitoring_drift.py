@@ -14,8 +14,9 @@ from cxpredict.errors import DataError, DriftError
 from cxpredict.jobs.bundle import Bundle
 from cxpredict.jobs.monitoring.baseline import baseline_of, learn_baseline
 from cxpredict.jobs.monitoring.cells import Cells
-from cxpredict.jobs.monitoring.drift import DriftCounts, raise_if_drifted, score_drift
-from cxpredict.jobs.monitoring.homogeneity import Reference, holm, p_value, psi
+from cxpredict.jobs.monitoring.drift import DriftCounts, score_drift
+from cxpredict.jobs.monitoring.homogeneity import Reference, holm, p_value, psi, psi_between, psi_limit
+from cxpredict.jobs.monitoring.statuses import raise_if_drifted
 
 
 def customers(rng, n, rows=1):
@@ -138,7 +139,10 @@ def test_gaps_and_infinite_values_count_as_missing(baseline):
     new["spend"] = np.where(np.arange(1000) % 2 == 0, new["spend"], np.inf)
     row = status(baseline, new).loc["spend"]
     assert row["status"] == "drifted"
-    assert row["detail"] == "missing: 0.0% in training, 50.0% now"
+    assert row["detail"] == (
+        "missing: 0.0% in training, 50.0% now; trained on 1 date(s): how far dates lie apart is "
+        "not known"
+    )
     few = frame(np.random.default_rng(9), 1000)
     few.iloc[:12, 0] = np.nan  # too few for the main test, but never seen in 3,000 rows
     assert status(baseline, few).loc["spend", "status"] == "moved"

@@ -128,7 +128,9 @@ def by_date(repetitions):
         found = pd.DataFrame(repeat(dated, times, dates=dates))
         name = f"20 of 31 columns have their date's effect, {dates} training dates"
         print(f"monitor: {name}: exit code 9 by max_psi alone in {found['by_size'].mean():.1%}")
-        yield at_most(f"{name}: exit code 9 though all is well", found["alert"].mean(), 0.05 + noise)
+        yield at_most(
+            f"{name}: exit code 9 though all is well", found["alert"].mean(), 0.05 + noise
+        )
         if dates >= 6:
             moved = pd.DataFrame(repeat(dated, times // 2, dates=dates, shift=1.0))
             yield at_least(f"{name}: a steady column moves by a standard deviation: drifted",

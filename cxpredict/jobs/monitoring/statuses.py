@@ -72,7 +72,7 @@ def _of_dates(known: Mapping[str, Any]) -> str:
 
 
 def raise_if_drifted(table: pd.DataFrame) -> None:
-    """Raise if a table of drift holds a column that is missing, retyped, drifted or of unseen levels.
+    """Raise if a table of drift holds an alert.
 
     Parameters
     ----------

@@ -12,6 +12,7 @@ from scipy.special import expit
 from truth_repeat import at_least, at_most, repeat, within
 
 import cxpredict as cx
+from cxpredict.features.origin import Origin
 from cxpredict.jobs.monitoring.cohorts import Cohort
 from cxpredict.jobs.monitoring.estimated import estimated
 from cxpredict.jobs.monitoring.realised import realised
@@ -26,6 +27,7 @@ METRICS = ("roc_auc", "log_loss", "brier", "base_rate", "average_precision")
 def bars(repetitions):
     yield from false_alarms(repetitions)
     yield from power(repetitions)
+    yield from by_date(repetitions)
     yield from estimates(repetitions)
     yield from alerts(repetitions)
 
@@ -116,6 +118,71 @@ def moved(seed, shift):
         "drifted": row["status"] == "drifted",
         "psi": row["psi"],
     }
+
+
+def by_date(repetitions):
+    """Worlds whose dates differ: exit code 9 where nothing else moved, and where one thing did."""
+    times = max(20, repetitions // 2)
+    noise = 1.645 * np.sqrt(0.05 * 0.95 / times)
+    for dates in (3, 6, 12, 24):
+        found = pd.DataFrame(repeat(dated, times, dates=dates))
+        name = f"20 of 31 columns have their date's effect, {dates} training dates"
+        print(f"monitor: {name}: exit code 9 by max_psi alone in {found['by_size'].mean():.1%}")
+        yield at_most(
+            f"{name}: exit code 9 though all is well", found["alert"].mean(), 0.05 + noise
+        )
+        if dates >= 6:
+            moved = pd.DataFrame(repeat(dated, times // 2, dates=dates, shift=1.0))
+            yield at_least(f"{name}: a steady column moves by a standard deviation: drifted",
+                           moved["found"].mean(), 0.95)  # fmt: skip
+    for dates in (6, 12):
+        moved = pd.DataFrame(repeat(dated, times // 2, dates=dates, shift=1.0, onto="season_0"))
+        print(f"monitor: a seasonal column moves by a standard deviation, {dates} training dates: "
+              f"drifted {moved['found'].mean():.1%}, moved or drifted "
+              f"{moved['seen'].mean():.1%}")  # fmt: skip
+
+
+def dated(seed, dates, shift=0.0, onto="steady_0", customers=500):
+    """Compare a further date with training dates 30 days apart: phase, season, shocks, months."""
+    rng = np.random.default_rng(seed)
+    parts = dated_rows(rng, dates + 1, customers)
+    trained, new = pd.concat(parts[:-1]), parts[-1].copy()
+    trained.attrs = parts[0].attrs
+    new[onto] += shift
+    table = cx.DriftCounts(cx.learn_baseline(trained)).add(new).table().set_index("feature")
+    size = (table["p_corrected"] < 0.05) & (table["psi"] >= 0.25)
+    return {
+        "alert": (table["status"] == "drifted").any(),
+        "by_size": size.any(),
+        "found": table.loc[onto, "status"] == "drifted",
+        "seen": table.loc[onto, "status"] in ("moved", "drifted"),
+    }
+
+
+def dated_rows(rng, dates, customers):
+    """Draw a frame per date: ten columns are steady, five each shocked, seasonal and in phase."""
+    names = [f"c{number}" for number in range(customers)]
+    own = rng.normal(size=(customers, 20))
+    sizes, phases = rng.uniform(0.2, 1.0, 10), rng.uniform(0, 2 * np.pi, 5)
+    shocks = sizes[:5] * rng.normal(size=(dates, 5))
+    days = 30 * np.arange(dates)
+    seasons = sizes[5:] * np.sin(2 * np.pi * days[:, None] / 365 + phases)
+    parts = []
+    for date, day in enumerate(days):
+        z = np.sqrt(0.6) * own + np.sqrt(0.4) * rng.normal(size=own.shape)
+        z[:, 10:15] += shocks[date]
+        z[:, 15:20] += seasons[date]
+        groups = [("steady", 10), ("shock", 5), ("season", 5)]
+        columns = [f"{group}_{i}" for group, many in groups for i in range(many)]
+        X = pd.DataFrame(z, columns=columns)
+        for i in range(10):  # days since the last bill of a month, paid within some days
+            X[f"phase_{i}"] = rng.integers(0, 31) + rng.exponential(2 + i, customers).round()
+        as_of = DAY + pd.Timedelta(days=int(day))
+        X["calendar_month"] = as_of.month
+        X.attrs["origins"] = {"calendar_month": Origin("calendar", "month").to_dict()}
+        index = pd.MultiIndex.from_product([names, [as_of]], names=["customer_id", "as_of"])
+        parts.append(X.set_axis(index))
+    return parts
 
 
 def people(rng, n, *, moved=False):

@@ -169,6 +169,10 @@ def monitor(
     scores: Annotated[
         list[Path] | None, typer.Option(help="Folder of scores; may be given several times.")
     ] = None,
+    digest: Annotated[str | None, typer.Option(help="SHA-256 of a bundle folder.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="File, or env:NAME, of the key of a bundle folder.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure how a model does once outcomes are known; exit code 10 if worse than its test."""
@@ -176,7 +180,9 @@ def monitor(
     from cxpredict.report.monitor import write_monitor_report
 
     with _working() as say:
-        found = run_monitoring(config, model=model, scores=scores, progress=say)
+        found = run_monitoring(
+            config, model=model, scores=scores, digest=digest, key=key, progress=say
+        )
         say("writing the page")
         page = write_monitor_report(found)
     if as_json:

@@ -90,7 +90,10 @@ def erase(
     Rewritten are tables that name customers (scores, rejected rows, logged tables) in Parquet, CSV
     and JSON, feature stores, and the lists of customers in reports, where a note takes the place
     of the row. The manifest beside a table counts the rows that are left, says how many were
-    erased, and has the new digests. Every file is the old or the new one, whole.
+    erased, and has the new digests, so that the page of these scores can be written again; it
+    keeps its run key. A score job of the same inputs, configuration and model finds its result
+    there and leaves it. One with ``--force``, or of other inputs, scores whom the sources hold:
+    erase in the sources first. Every file is the old or the new one, whole.
 
     Models are not changed. Whether one was trained with a customer is told from keyed hashes of
     its training customers (HMAC-SHA256), kept with its run; the key is the file ``.salt`` of the
@@ -191,14 +194,24 @@ def _replace(path: Path) -> None:
 
 def _republish(place: Path, removed: Mapping[str, int]) -> None:
     """Exchange a folder for one with the rewritten files and a manifest that counts them."""
-    text = (place / MANIFEST).read_text(encoding="utf-8")
+    manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
     with publishing(place) as folder:
         shutil.copytree(place, folder, dirs_exist_ok=True)
         for name in removed:
             before = digest(folder / name)
             _beside(folder / name).replace(folder / name)
-            text = text.replace(before, digest(folder / name))
-        write_json(folder / MANIFEST, _counted(json.loads(text), removed))
+            manifest = _redigested(manifest, name, before, digest(folder / name))
+        write_json(folder / MANIFEST, _counted(manifest, removed))
+
+
+def _redigested(manifest: Any, name: str, before: str, after: str) -> Any:
+    """Give the new digest wherever the old one stands under the name of the file."""
+    if not isinstance(manifest, dict):
+        return manifest
+    return {
+        key: after if key == name and told == before else _redigested(told, name, before, after)
+        for key, told in manifest.items()
+    }
 
 
 def _counted(manifest: dict[str, Any], removed: Mapping[str, int]) -> dict[str, Any]:

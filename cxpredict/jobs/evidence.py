@@ -55,8 +55,9 @@ def judge(
     )
     notes = (*notes, _interval_note(test_rows, found), *_no_signal(metrics), *_no_lever(unknown))
     card = _card(train_rows, metrics, periods, audit, dropped, accepted, notes)
+    baseline = learn_baseline(train_rows.X, found, trained=bundle.risk(train_rows.X))
     return TrainedModel(
-        bundle=replace(bundle, card=card, baseline=learn_baseline(train_rows.X, found)),
+        bundle=replace(bundle, card=card, baseline=baseline),
         metrics=metrics,
         periods=periods,
         calibration=calibration_table(test_rows.outcome, risk, weights=test_rows.weights),

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cxpredict.data.checks import check_count
 from cxpredict.errors import DataError
-from cxpredict.jobs.monitoring.drift import ALERTS
+from cxpredict.jobs.monitoring.statuses import ALERTS
 from cxpredict.jobs.publish import publishing
 from cxpredict.jobs.scoring.result import MANIFEST, Scoring, finished
 from cxpredict.jobs.scoring.table import PROBABILITY, REASONS

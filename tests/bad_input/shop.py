@@ -63,7 +63,7 @@ def _row(table, source):
     return next(line for line in table.splitlines() if line.startswith(f"│ {source} "))
 
 
-def score_flat(folder, out, model="models:/flat-churn@champion"):
+def score_flat(folder, out, *more, model="models:/flat-churn@champion"):
     """Score the customers of a flat table with the model that was trained on them."""
     arguments = ["--config", folder / "flat.yaml", "--model", model]
-    return cxpredict("score", *arguments, "--as-of", "2024-01-01", "--out", out)
+    return cxpredict("score", *arguments, "--as-of", "2024-01-01", "--out", out, *more)

@@ -19,6 +19,7 @@ from cxpredict.features.store import FeatureStore
 from cxpredict.jobs.erase import erase
 from cxpredict.jobs.erasing.files import from_csv, from_feature_store, from_logged_table
 from cxpredict.jobs.erasing.person import Person
+from cxpredict.report.scores import write_scores_report
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_an_unknown_customer_changes_no_byte(artifacts):
     assert bytes_of(folder) == before
 
 
-def test_a_customer_is_gone_from_scores_reports_and_rejects_and_nobody_else_is(artifacts):
+def test_a_customer_is_gone_from_scores_reports_and_rejects_and_nobody_else_is(artifacts, tmp_path):
     config, folder, run, scores = artifacts
     customer = run.models[0].at_risk.customer_id[0]  # so the report names them
     assert len(holding(folder, customer)) == 3  # scores, the report and its copy in MLflow
@@ -86,6 +87,13 @@ def test_a_customer_is_gone_from_scores_reports_and_rejects_and_nobody_else_is(a
     manifest = json.loads((folder / place / "manifest.json").read_text())
     assert manifest["rows"]["scored"] == len(after)
     assert manifest["rows"]["erased"] == {"scored": 1, "rejected": 0}
+    assert manifest["files"] == {
+        name: sha256((folder / place / name).read_bytes()).hexdigest() for name in manifest["files"]
+    }
+    assert customer not in write_scores_report(folder / place, out=tmp_path).read_text("utf-8")
+    same = cx.score(config, model="models:/flat-churn@champion", as_of="2024-01-01")
+    assert same.state == "unchanged"  # nothing brings them back
+    assert holding(folder, customer) == []
     report = (run.folder / "report.html").read_text(encoding="utf-8")
     assert report.count("A customer stood here and was erased.") == 1
     again = bytes_of(folder)

@@ -9,13 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_log import PLAIN
 from scipy import stats
+from truth_monitor import dated, dated_rows
 
 from cxpredict.errors import DataError, DriftError
 from cxpredict.jobs.bundle import Bundle
 from cxpredict.jobs.monitoring.baseline import baseline_of, learn_baseline
 from cxpredict.jobs.monitoring.cells import Cells
-from cxpredict.jobs.monitoring.drift import DriftCounts, raise_if_drifted, score_drift
-from cxpredict.jobs.monitoring.homogeneity import Reference, holm, p_value, psi
+from cxpredict.jobs.monitoring.drift import DriftCounts, score_drift
+from cxpredict.jobs.monitoring.homogeneity import (
+    Reference,
+    holm,
+    p_value,
+    psi,
+    psi_between,
+    psi_limit,
+)
+from cxpredict.jobs.monitoring.statuses import raise_if_drifted
 
 
 def customers(rng, n, rows=1):
@@ -109,6 +118,37 @@ def test_what_is_the_same_is_stable_and_what_moved_is_named(baseline, trained):
     ] == ("drifted")
 
 
+def test_how_far_dates_lie_apart_by_hand():
+    # .3 ln 4 for the third against both others; each of those, .5 against .65: .15 ln(.65/.35)
+    apart = psi_between(np.array([[5, 5], [5, 5], [8, 2]]) * 10**7)
+    assert apart == pytest.approx([0.15 * np.log(13 / 7)] * 2 + [0.3 * np.log(4)], rel=1e-4)
+    # F(1, 5) is the square of t(5): 4.0321 cuts off .5 % on either side
+    assert psi_limit(0.1, 6, 0.01) == pytest.approx(0.1 * 4.0321**2, rel=1e-3)
+    assert psi_limit(-0.01, 6, 0.01) == 0.0
+
+
+@pytest.mark.parametrize(("dates", "judged"), [(1, "drifted"), (2, "drifted"), (8, "moved")])
+def test_a_date_may_differ_as_training_dates_do(dates, judged):
+    parts = dated_rows(np.random.default_rng(4), dates + 1, 300)
+    trained, new = pd.concat(parts[:-1]), parts[-1].assign(calendar_month=13)
+    trained.attrs = parts[0].attrs
+    trained["phase_0"] += np.repeat(np.arange(dates) % 3 * 10, 300)
+    new = new.assign(steady_0=new["steady_0"] + 1.5, phase_0=trained["phase_0"].max() + 1.0)
+    table = status(learn_baseline(trained), new)
+    assert table.loc["calendar_month", "status"] == "by date"
+    assert pd.isna(table.loc["calendar_month", ["p_value", "psi_limit"]]).all()
+    assert table.loc["steady_0", "status"] == "drifted"
+    assert table.loc["phase_0", "status"] == judged
+    known = "dates lie apart is not known" in table.loc["phase_0", "detail"]
+    assert known == (dates < 3)
+
+
+def test_worlds_whose_dates_differ_raise_no_false_alarm():
+    found = [dated(seed, 6, customers=200) for seed in range(12)]
+    assert all(each["by_size"] for each in found)
+    assert not any(each["alert"] for each in found)
+
+
 def test_columns_that_are_missing_new_or_of_another_type(baseline):
     new = frame(np.random.default_rng(6), 300)
     new = new.drop(columns="gap").assign(calls=new["calls"].map("{} calls".format), colour="red")
@@ -138,7 +178,10 @@ def test_gaps_and_infinite_values_count_as_missing(baseline):
     new["spend"] = np.where(np.arange(1000) % 2 == 0, new["spend"], np.inf)
     row = status(baseline, new).loc["spend"]
     assert row["status"] == "drifted"
-    assert row["detail"] == "missing: 0.0% in training, 50.0% now"
+    assert row["detail"] == (
+        "missing: 0.0% in training, 50.0% now; trained on 1 date(s): how far dates lie apart is "
+        "not known"
+    )
     few = frame(np.random.default_rng(9), 1000)
     few.iloc[:12, 0] = np.nan  # too few for the main test, but never seen in 3,000 rows
     assert status(baseline, few).loc["spend", "status"] == "moved"
@@ -239,8 +282,8 @@ def test_what_cannot_be_compared_is_refused(baseline, trained, change, says):
 def test_training_stores_a_baseline_in_the_bundle(run, tmp_path):
     bundle = run.models[0].bundle
     told = baseline_of(bundle)
-    bundle.save(tmp_path / "bundle")
-    assert baseline_of(Bundle.load(tmp_path / "bundle")) == told
+    digest = bundle.save(tmp_path / "bundle")
+    assert baseline_of(Bundle.load(tmp_path / "bundle", digest=digest)) == told
     assert set(told["features"]) == set(bundle.model.feature_names_in_)
     assert told["rows"] == bundle.card["training rows"]
     # the scores of the test rows are what later scores are compared with

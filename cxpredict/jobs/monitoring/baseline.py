@@ -11,7 +11,9 @@ import pandas as pd
 
 from cxpredict.data.suppression import MIN_RESPONDENTS
 from cxpredict.errors import DataError
+from cxpredict.features.origin import origins_of
 from cxpredict.jobs.monitoring.cells import Cells, bin_edges
+from cxpredict.jobs.monitoring.homogeneity import psi_between
 from cxpredict.models.columns.kinds import LARGEST, as_levels, as_numbers, recognise
 from cxpredict.models.resampling import customer_groups
 
@@ -25,14 +27,15 @@ Ints = npt.NDArray[np.intp]
 MOST_LEVELS = 100
 
 
-def learn_baseline(X: pd.DataFrame, risk: Any = None) -> dict[str, Any]:
+def learn_baseline(X: pd.DataFrame, risk: Any = None, *, trained: Any = None) -> dict[str, Any]:
     """Learn the distributions that later scoring is compared with.
 
     Parameters
     ----------
     X : DataFrame of shape (n, p)
         Features of the training rows. Rows with equal index level ``customer_id`` are one
-        customer's; without it each row is a customer of its own.
+        customer's; without it each row is a customer of its own. Rows with equal index level
+        ``as_of`` are one date's; without it all are.
     risk : DataFrame, Series or array-like, optional
         Predicted probabilities, or the columns `probability` and `risk_band` as from
         `Bundle.risk`: of rows that the model was *not* trained on, for a model is surer of those
@@ -43,7 +46,9 @@ def learn_baseline(X: pd.DataFrame, risk: Any = None) -> dict[str, Any]:
     dict
         Plain JSON values. ``rows`` and ``customers``; ``features``: by name kind, edges or levels,
         shares by cell (the last two of a category: other levels, gaps; the last of a number:
-        gaps), rows, and clustering: mean and mean square of the design effects of the shares;
+        gaps), rows, clustering: mean and mean square of the design effects of the shares, and
+        dates: their number, mean and largest PSI of one against the others (as `psi_between`;
+        null with one date), and ``alone`` for what follows from the date alone (the month);
         ``score`` and ``bands``: the same for the probability and the risk band.
 
     Raises
@@ -70,9 +75,16 @@ def learn_baseline(X: pd.DataFrame, risk: Any = None) -> dict[str, Any]:
         raise DataError("baseline: column names must be unique; rename or drop the duplicates.")
     groups = customer_groups(X, n_rows=len(X))
     found: dict[str, Any] = {"rows": len(X), "customers": int(groups.max()) + 1}
-    found["features"] = {name: _entry(name, X.iloc[:, i], groups) for i, name in enumerate(names)}
+    alone = {name for name, origin in origins_of(X).items() if origin.measure == "month"}
+    found["features"] = {}
+    for place, name in enumerate(names):
+        entry = _entry(name, X.iloc[:, place], groups)
+        dates = _dates(entry, X.iloc[:, place]) | {"alone": name in alone}
+        found["features"][name] = entry | {"dates": dates}
+    known = scored_columns(trained)
     for part, values in scored_columns(risk).items():
-        found[part] = _entry(part, values, customer_groups(values, n_rows=len(values)))
+        entry = _entry(part, values, customer_groups(values, n_rows=len(values)))
+        found[part] = entry | {"dates": _dates(entry, known.get(part, values)) | {"alone": False}}
     return found
 
 
@@ -110,6 +122,25 @@ def _entry(name: str, values: pd.Series, groups: Ints) -> dict[str, Any]:
         "shares": [float(share) for share in shares],
         "rows": len(values),
         "clustering": list(design_effects(table)),
+    }
+
+
+def _dates(entry: Mapping[str, Any], values: pd.Series) -> dict[str, Any]:
+    """Say how many dates there are, and how far each lies from the others."""
+    nothing = {"count": 1, "mean_psi": None, "largest_psi": None}
+    if "as_of" not in values.index.names:
+        return nothing
+    date, days = pd.factorize(values.index.get_level_values("as_of"))
+    if len(days) < 2:
+        return nothing
+    table = customer_counts(
+        Cells.of(dict(entry)).place(values).cell, date.astype(np.intp), len(entry["shares"])
+    )
+    apart = psi_between(table.astype(np.intp), entry["clustering"][0])
+    return {
+        "count": len(days),
+        "mean_psi": float(apart.mean()),
+        "largest_psi": float(apart.max()),
     }
 
 

@@ -11,19 +11,20 @@ import pandas as pd
 
 from cxpredict.data.checks import check_level
 from cxpredict.data.suppression import MIN_RESPONDENTS
-from cxpredict.errors import DataError, DriftError
+from cxpredict.errors import DataError
 from cxpredict.jobs.monitoring.baseline import scored_columns
 from cxpredict.jobs.monitoring.cells import MISSING, OTHER, Cells
-from cxpredict.jobs.monitoring.homogeneity import Reference, holm, p_value, psi
+from cxpredict.jobs.monitoring.homogeneity import Reference, p_value, psi
+from cxpredict.jobs.monitoring.statuses import SHOWN, with_statuses
 
-__all__ = ["MAX_PSI", "DriftCounts", "raise_if_drifted", "score_drift"]
+__all__ = ["MAX_PSI", "MAX_UNSEEN", "DriftCounts", "score_drift"]
 
 MAX_PSI = 0.25
 """Siddiqi (2006), Credit risk scorecards: below .1 no change, from .25 on a major shift."""
+MAX_UNSEEN = 0.05
+"""Share of rows with a level that no training row had: to the model these are gaps."""
 MOST_UNKNOWN = 1_000
 """With more different unknown levels than this their names are not kept: an id, or free text."""
-SHOWN = 5
-ALERTS = ("missing", "retyped", "drifted")
 SCORES = {"score": "(score)", "bands": "(risk band)"}
 
 
@@ -141,7 +142,9 @@ class DriftCounts:
         drift._unknown = {n: None if u is None else Counter(u) for n, u in state["unknown"].items()}
         return drift
 
-    def table(self, *, level: float = 0.95, max_psi: float = MAX_PSI) -> pd.DataFrame:
+    def table(
+        self, *, level: float = 0.95, max_psi: float = MAX_PSI, max_unseen: float = MAX_UNSEEN
+    ) -> pd.DataFrame:
         """Say which columns are as they were.
 
         Parameters
@@ -150,16 +153,20 @@ class DriftCounts:
             Probability that no column at all is called moved or drifted where none has.
         max_psi : float, default .25
             Size from which a detectable shift is a drift.
+        max_unseen : float in [0, 1], default .05
+            Share of rows up to which levels that no training row had are no alert.
 
         Returns
         -------
         DataFrame
             One row per feature of the baseline, then the score and its band, then extra columns:
-            ``feature``; ``kind``; ``psi``, less what chance gives; ``p_value``; ``p_corrected``
-            (Holm, all columns together); ``status``; ``detail`` in words. Status, the worst that
-            applies: *missing* (the column is not there), *retyped* (numbers became text), *drifted*
-            (p below the level and psi at least `max_psi`), *unseen levels* (values that no training
-            row had), *moved* (detectable, but smaller), *stable*; *extra* (not used).
+            ``feature``; ``kind``; ``psi``, less what chance gives; ``psi_limit``; ``p_value``;
+            ``p_corrected`` (Holm, all columns together); ``status``; ``detail`` in words. Status,
+            the worst that applies: *missing* (the column is not there), *retyped* (numbers became
+            text), *by date* (the month: it follows from the date, and is not judged), *drifted*
+            (p below 1 − `level` and psi at least psi_limit), *too many unseen* (levels that no
+            training row had, in more rows than `max_unseen`), *unseen levels* (in fewer), *moved*
+            (detectable, but within the limit), *stable*; *extra* (not used).
 
         Raises
         ------
@@ -169,25 +176,32 @@ class DriftCounts:
         Notes
         -----
         Any difference is detectable with enough rows, and a small sample has a large psi by chance:
-        a drift needs both. PSI and test as in `cxpredict.jobs.monitoring.homogeneity`; a shift
-        within a bin goes unseen. Seasons and growth move features of a model that is all right:
-        drift says where to look, `monitor` says whether it hurts. Names of levels are given where
-        at least 11 rows have them.
+        a drift needs both. And it needs more: the rows of one date share its season, its weekday,
+        its distance to the last bill, so that every date differs from all others together. The
+        limit of psi is `max_psi` or, where that is larger, what training dates show among
+        themselves, as in `psi_limit`, at the level (1 − `level`) / columns. It knows dates like
+        those: a trend that goes on beyond them, a feature that counts since the first day of a
+        short history, or a season that they did not see is drift, for the model has not seen it
+        either. It is far out with three to five dates. With one or two nothing is known of dates:
+        `max_psi` alone decides, and `detail` says so.
+
+        PSI and test as in `cxpredict.jobs.monitoring.homogeneity`; a shift within a bin goes
+        unseen. Drift says where to look, `monitor` says whether it hurts. Names of levels are given
+        where at least 11 rows have them.
         """
         check_level(level)
         if not max_psi >= 0:
             raise DataError(f"max_psi: expected a number from 0 on, found {max_psi}.")
+        if not 0 <= max_unseen <= 1:
+            raise DataError(f"max_unseen: expected a share from 0 to 1, found {max_unseen}.")
         if not self.rows:
             raise DataError("drift: no row was counted; score customers first.")
         given = [name for name in self._known if name in self._entries or self._counts[name].any()]
-        rows = [self._compare(name) for name in given]
+        rows = [self._compare(name, max_unseen) for name in given]
         rows += [_row(name, "", "extra", "not used") for name in sorted(self._extra)]
-        table = pd.DataFrame(rows).astype({"psi": "float64", "p_value": "float64"})
-        table.insert(4, "p_corrected", holm(table["p_value"].to_numpy()))
-        found = table["p_corrected"] < 1.0 - level
-        table.loc[found & (table["status"] == "stable"), "status"] = "moved"
-        table.loc[found & (table["psi"] >= max_psi), "status"] = "drifted"
-        return table
+        dates = [self._known[name].get("dates", {}) for name in given]
+        dates += [{}] * len(self._extra)
+        return with_statuses(pd.DataFrame(rows), dates, level=level, max_psi=max_psi)
 
     def _count(self, name: str, values: pd.Series) -> None:
         placed = self._cells[name].place(values)
@@ -206,7 +220,7 @@ class DriftCounts:
         if len(own) > MOST_UNKNOWN:
             self._unknown[name] = None
 
-    def _compare(self, name: str) -> dict[str, Any]:
+    def _compare(self, name: str, max_unseen: float) -> dict[str, Any]:
         entry, cells, counts = self._known[name], self._cells[name], self._counts[name]
         kind = entry["kind"]
         if self._absent[name]:
@@ -220,9 +234,14 @@ class DriftCounts:
         watched = sorted(named | set(np.flatnonzero(reference.shares == 0).tolist()))
         distance, _ = psi(reference, counts)
         row = _row(name, kind, "stable", _largest_move(cells.names, reference.shares, counts))
-        row |= {"psi": distance, "p_value": p_value(reference, counts, watched=watched)}
+        row["psi"] = distance
+        if entry.get("dates", {}).get("alone"):
+            return row | {"status": "by date"}
+        row["p_value"] = p_value(reference, counts, watched=watched)
         if kind == "category" and counts[-2] and not reference.shares[-2]:
-            row |= {"status": "unseen levels", "detail": self._unseen(name, int(counts[-2]))}
+            many = counts[-2] > max_unseen * self.rows
+            row["status"] = "too many unseen" if many else "unseen levels"
+            row["detail"] = self._unseen(name, int(counts[-2]))
         return row
 
     def _unseen(self, name: str, count: int) -> str:
@@ -258,36 +277,3 @@ def _largest_move(
     place = int(np.argmax(np.abs(now - shares)))
     what = {OTHER: "other levels", MISSING: "missing"}.get(names[place], names[place])
     return f"{what}: {shares[place]:.1%} in training, {now[place]:.1%} now"
-
-
-def raise_if_drifted(table: pd.DataFrame) -> None:
-    """Raise if a table of drift holds a column that is missing, retyped or drifted.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As from `DriftCounts.table`.
-
-    Raises
-    ------
-    DriftError
-        Names up to five columns, the worst first.
-
-    Examples
-    --------
-    >>> raise_if_drifted(pd.DataFrame({"feature": ["age"], "psi": [0.1], "status": ["moved"]}))
-    """
-    bad = table[table["status"].isin(ALERTS)].copy()
-    if not len(bad):
-        return
-    bad["order"] = bad["status"].map(ALERTS.index)
-    bad = bad.sort_values(["order", "psi"], ascending=[True, False])
-    shown = [
-        f"{row.feature} ({row.status}{'' if pd.isna(row.psi) else f', PSI {row.psi:.2f}'})"
-        for row in bad.head(SHOWN).itertuples()
-    ]
-    more = f" and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
-    raise DriftError(
-        f"{len(bad)} column(s) are not as in training: {', '.join(shown)}{more}. The scores are "
-        "published; check the source, train again on newer records, or raise monitor.max_psi."
-    )

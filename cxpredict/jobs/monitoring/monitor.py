@@ -127,6 +127,8 @@ def monitor(
     *,
     model: str | Path,
     scores: str | Path | Sequence[str | Path] | None = None,
+    digest: str | None = None,
+    key: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Monitoring:
     """Measure how a model does on the customers it scored, once their outcome is known.
@@ -140,6 +142,8 @@ def monitor(
     scores : str, Path or sequence of them, optional
         Folders that `cxpredict.score` published, or one that holds them; by default
         ``scores/<model>`` among the artifacts.
+    digest, key : str, optional
+        What vouches for a bundle folder, as in `load_bundle`; one of both is needed for one.
     progress : callable, optional
         Gets a short text before each long step.
 
@@ -162,7 +166,7 @@ def monitor(
     config = config if isinstance(config, Config) else load_config(config)
     say = progress or (lambda _: None)
     say("opening and checking the records")
-    bundle = load_bundle(model, artifacts=config.path(config.artifacts))
+    bundle = load_bundle(model, digest=digest, key=key, artifacts=config.path(config.artifacts))
     log = open_records(config)
     segments = _segment_names(config, log)
     found, other = _scores_of(bundle, _places(config, bundle, scores))

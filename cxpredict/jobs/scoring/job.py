@@ -76,7 +76,9 @@ def _score_chunks(
     extra: dict[str, Any] = {"bands": count_bands(work)}
     if drift is not None:
         limits = request.config.monitor
-        table = drift.table(level=limits.level, max_psi=limits.max_psi)
+        table = drift.table(
+            level=limits.level, max_psi=limits.max_psi, max_unseen=limits.max_unseen
+        )
         write_tables(
             [pa.Table.from_pandas(table, preserve_index=False)],
             new / DRIFT,

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 import pyarrow.parquet as pq
 
-from cxpredict.jobs.monitoring.drift import raise_if_drifted
+from cxpredict.jobs.monitoring.statuses import raise_if_drifted
 from cxpredict.jobs.publish import digest
 
 MANIFEST, DRIFT = "manifest.json", "drift.parquet"

@@ -149,7 +149,7 @@ def score(
 @app.command(epilog=EXIT_CODES)
 def report(
     scores: Annotated[Path, typer.Argument(help="Folder as_of=… that `score` published.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for the page.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of its own for the page.")] = None,
     top: Annotated[int, typer.Option(help="Customers to list, highest risk first.")] = 50,
     currency: Annotated[str, typer.Option(help="Put before amounts.")] = "",
 ) -> None:

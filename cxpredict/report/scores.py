@@ -35,7 +35,7 @@ def write_scores_report(
     folder : str or Path
         A folder ``as_of=…`` that `cxpredict.score` published as Parquet.
     out : str or Path, optional
-        Folder that receives the page; by default ``_reports/as_of=…`` beside the folder, which
+        Folder of its own that receives the page; by default ``_reports/as_of=…`` beside the folder, which
         readers of all dates skip.
     top : int ≥ 1, default 50
         Customers to list, highest risk first.
@@ -52,7 +52,7 @@ def write_scores_report(
     DataError
         The folder is not a complete result: a file is missing, or other than the manifest says.
     PublishError
-        The page cannot be written.
+        The page cannot be written, or `out` holds other files.
 
     Notes
     -----
@@ -65,7 +65,7 @@ def write_scores_report(
     result = _open(Path(folder))
     target = Path(out) if out else result.folder.parent / "_reports" / result.folder.name
     page = _render(result, top, currency)
-    with publishing(target) as new:
+    with publishing(target, ours={FILE}) as new:
         (new / FILE).write_text(page, encoding="utf-8")
     return target / FILE
 

@@ -13,10 +13,11 @@ import pytest
 from mutated_bundles import Loader, digest_of, mutate
 
 import cxpredict as cx
-from cxpredict.errors import ConfigError, ModelError
+from cxpredict.errors import ConfigError, ModelError, PublishError
 from cxpredict.jobs.bundle import Bundle
 from cxpredict.jobs.bundle import folder as folders
 from cxpredict.jobs.bundle.folder import read_folder, write_folder
+from cxpredict.jobs.bundle.manifest import make_manifest
 from cxpredict.jobs.bundle.strict import read_json
 
 
@@ -47,6 +48,17 @@ def test_53_a_changed_or_missing_file_is_refused_before_it_is_parsed(saved, name
     path.unlink()
     with pytest.raises(ModelError):
         Bundle.load(folder, digest=digest)
+
+
+def test_a_bundle_takes_the_place_of_a_bundle_only(tmp_path):
+    for content in (b"old", b"new"):
+        files = {"a.txt": content, "manifest.json": make_manifest({"a.txt": content})}
+        write_folder(tmp_path / "bundle", files, key=None)
+    assert (tmp_path / "bundle" / "a.txt").read_bytes() == b"new"
+    (tmp_path / "bundle" / "thesis.txt").write_text("mine")
+    with pytest.raises(PublishError, match="folder of its own"):
+        write_folder(tmp_path / "bundle", files, key=None)
+    assert (tmp_path / "bundle" / "thesis.txt").read_text() == "mine"
 
 
 def test_37_39_a_renamed_or_missing_feature_is_named(run):

@@ -29,7 +29,7 @@ from cxpredict.jobs.scoring.batches import (
 )
 from cxpredict.jobs.scoring.outputs import GROUP_ROWS, write_rejects, write_tables
 from cxpredict.jobs.scoring.request import Request
-from cxpredict.jobs.scoring.result import DRIFT, MANIFEST, Scoring, finished
+from cxpredict.jobs.scoring.result import DRIFT, MANIFEST, REJECTS, Scoring, finished
 from cxpredict.jobs.scoring.table import schema
 
 LATEST_DAYS = 31
@@ -55,7 +55,7 @@ def run_job(request: Request, chunk_rows: int, say: Progress, *, force: bool = F
     with _engine_errors(request.folder), replacing(request.folder) as new:
         with TemporaryDirectory(dir=new) as work:
             count, extra = _score_chunks(request, log, Path(work), new, chunk_rows, say)
-        write_rejects(log.rejects, new / "rejects.parquet")
+        write_rejects(log.rejects, new / REJECTS)
         say("publishing", 0, 0)
         manifest = _write_manifest(new, told, {"scored": count, **quality_of(log)}, **extra)
     return Scoring(request.folder, manifest, "written")

@@ -10,10 +10,13 @@ from typing import Any, Literal
 import pandas as pd
 import pyarrow.parquet as pq
 
+from cxpredict.errors import PublishError
 from cxpredict.jobs.monitoring.drift import raise_if_drifted
 from cxpredict.jobs.publish import digest
 
-MANIFEST, DRIFT = "manifest.json", "drift.parquet"
+MANIFEST, DRIFT, REJECTS = "manifest.json", "drift.parquet", "rejects.parquet"
+FILES = {"scores.parquet", "scores.csv", DRIFT, REJECTS, MANIFEST}
+"""All that a folder of scores may hold."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,20 @@ class Scoring:
         table = self.drift
         if table is not None and self.state != "planned":
             raise_if_drifted(table)
+
+
+def check_model(folder: Path, name: str) -> None:
+    """Refuse a folder that holds the scores of another model: they would be lost."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        found = str(manifest["model"]).rpartition("/")[0]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if found != name:
+        raise PublishError(
+            f"{folder}: holds the scores of {found!r}, not of {name!r}; give each model a folder "
+            "of its own"
+        )
 
 
 def finished(folder: Path, run_key: str) -> Scoring | None:

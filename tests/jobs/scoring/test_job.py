@@ -19,6 +19,7 @@ from shop import AS_OF, SALES, save_model, write_config, write_sales
 from cxpredict.config import load_config
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, DriftError, ModelError, PublishError
+from cxpredict.jobs.publish import write_json
 from cxpredict.jobs.registry import load_bundle
 from cxpredict.jobs.scoring import score
 from cxpredict.jobs.scoring.batches import regroup
@@ -295,6 +296,32 @@ def test_the_page_of_a_scored_date_is_inert_and_the_same_again(shop, done, tmp_p
     assert "<script" not in text
     again = write_scores_report(done.folder, out=tmp_path / "again", top=5, currency="<b>EUR</b>")
     assert again.read_bytes() == page.read_bytes()
+
+
+def test_a_page_never_takes_the_place_of_other_files(done, tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    for place in (tmp_path, done.folder, done.folder.parent):
+        before = sorted(place.iterdir())
+        with pytest.raises(PublishError, match="folder of its own"):
+            write_scores_report(done.folder, out=place)
+        assert sorted(place.iterdir()) == before
+
+
+def test_scores_never_take_the_place_of_other_files_or_models(shop, tmp_path):
+    folder, model = shop
+    config, place = write_config(folder), tmp_path / f"as_of={AS_OF}"
+    place.mkdir()
+    (place / "notes.txt").write_text("mine")
+    with pytest.raises(PublishError, match="folder of its own"):
+        score(config, **model, out=tmp_path)
+    assert [path.name for path in place.iterdir()] == ["notes.txt"]
+    (place / "notes.txt").unlink()
+    first = score(config, **model, out=tmp_path)
+    told = first.manifest | {"model": "shop-satisfaction/1"}
+    write_json(place / "manifest.json", told)  # as if another model had been scored here
+    with pytest.raises(PublishError, match="'shop-satisfaction'"):
+        score(config, **model, out=tmp_path)
+    assert left_in(tmp_path) == []
 
 
 def test_a_page_is_made_of_a_whole_result_only(done, tmp_path):

@@ -35,8 +35,8 @@ def write_scores_report(
     folder : str or Path
         A folder ``as_of=…`` that `cxpredict.score` published as Parquet.
     out : str or Path, optional
-        Folder of its own that receives the page; by default ``_reports/as_of=…`` beside the folder, which
-        readers of all dates skip.
+        Folder of its own that receives the page; by default ``_reports/as_of=…`` beside the
+        folder, which readers of all dates skip.
     top : int ≥ 1, default 50
         Customers to list, highest risk first.
     currency : str

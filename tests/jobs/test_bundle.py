@@ -17,7 +17,6 @@ from cxpredict.errors import ConfigError, ModelError, PublishError
 from cxpredict.jobs.bundle import Bundle
 from cxpredict.jobs.bundle import folder as folders
 from cxpredict.jobs.bundle.folder import read_folder, write_folder
-from cxpredict.jobs.bundle.manifest import make_manifest
 from cxpredict.jobs.bundle.strict import read_json
 
 
@@ -50,15 +49,14 @@ def test_53_a_changed_or_missing_file_is_refused_before_it_is_parsed(saved, name
         Bundle.load(folder, digest=digest)
 
 
-def test_a_bundle_takes_the_place_of_a_bundle_only(tmp_path):
-    for content in (b"old", b"new"):
-        files = {"a.txt": content, "manifest.json": make_manifest({"a.txt": content})}
-        write_folder(tmp_path / "bundle", files, key=None)
-    assert (tmp_path / "bundle" / "a.txt").read_bytes() == b"new"
-    (tmp_path / "bundle" / "thesis.txt").write_text("mine")
+def test_a_bundle_takes_the_place_of_a_bundle_only(saved):
+    folder, _ = saved
+    files = read_folder(folder, digest=saved[1])
+    assert write_folder(folder, files, key=None) == saved[1]
+    (folder / "thesis.txt").write_text("mine")
     with pytest.raises(PublishError, match="folder of its own"):
-        write_folder(tmp_path / "bundle", files, key=None)
-    assert (tmp_path / "bundle" / "thesis.txt").read_text() == "mine"
+        write_folder(folder, files, key=None)
+    assert (folder / "thesis.txt").read_text() == "mine"
 
 
 def test_37_39_a_renamed_or_missing_feature_is_named(run):

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cxpredict.errors import PublishError
 from cxpredict.jobs.monitoring.drift import raise_if_drifted
 from cxpredict.jobs.publish import digest
+from cxpredict.jobs.scoring.outputs import read_csv
+from cxpredict.jobs.scoring.table import PROBABILITY, schema
 
 MANIFEST, DRIFT, REJECTS = "manifest.json", "drift.parquet", "rejects.parquet"
 FILES = {"scores.parquet", "scores.csv", DRIFT, REJECTS, MANIFEST}
@@ -46,7 +49,7 @@ class Scoring:
     def scores(self) -> pd.DataFrame:
         """One row per customer, read from the file: all of them, in memory."""
         if self.file.suffix == ".csv":
-            return pd.read_csv(self.file, dtype={"customer_id": "str"})
+            return read_csv(self.file, _schema_of(self.file)).to_pandas()
         return pq.read_table(self.file).to_pandas()
 
     @property
@@ -79,6 +82,13 @@ class Scoring:
         table = self.drift
         if table is not None and self.state != "planned":
             raise_if_drifted(table)
+
+
+def _schema_of(file: Path) -> pa.Schema:
+    """Tell by its header whose scores a CSV file holds."""
+    with file.open(encoding="utf-8") as lines:
+        header = lines.readline()
+    return schema(next(kind for kind, column in PROBABILITY.items() if f'"{column}"' in header))
 
 
 def check_model(folder: Path, name: str) -> None:

@@ -23,7 +23,7 @@ from cxpredict.jobs.publish import write_json
 from cxpredict.jobs.registry import load_bundle
 from cxpredict.jobs.scoring import score
 from cxpredict.jobs.scoring.batches import regroup
-from cxpredict.jobs.scoring.outputs import inert, write_tables
+from cxpredict.jobs.scoring.outputs import inert, read_csv, write_tables
 from cxpredict.jobs.scoring.rows import score_customers
 from cxpredict.report.scores import write_scores_report
 
@@ -134,10 +134,22 @@ def test_csv_is_inert_and_says_the_same(done, shop, tmp_path):
     folder, model = shop
     result = score(write_config(folder), **model, reasons="all", format="csv", out=tmp_path)
     assert result.file.name == "scores.csv"
-    numbers = ["churn_probability", "low", "high", "value_at_risk", "expected_gain"]
-    pd.testing.assert_frame_equal(result.scores[numbers], done.scores[numbers])
-    assert list(result.scores["customer_id"]) == list(done.scores["customer_id"])
-    assert set(result.scores["as_of"]) == {AS_OF}
+    pd.testing.assert_frame_equal(result.scores, done.scores, check_exact=True)
+
+
+ODD = ["NA", "null", "", "'", "-", "=1", "'=1", "''=1", "'plain", "＝1", 'a"b', "a\nb", "\r\n=2"]
+
+
+def test_csv_gives_every_text_back_and_no_two_become_one(tmp_path):
+    table = pa.table(
+        {"customer_id": ODD, "reason_1": [None, *ODD[1:]], "gain": [None, *[0.1] * 12]},
+        schema=pa.schema({"customer_id": pa.string(), "reason_1": pa.string(), "gain": "double"}),
+    )
+    write_tables([table], tmp_path / "t.csv", table.schema)
+    assert read_csv(tmp_path / "t.csv", table.schema) == table
+    written = inert(table)["customer_id"].to_pylist()
+    assert len(set(written)) == len(ODD)
+    assert not any(text.startswith(tuple("=-＝\r\n")) for text in written)
 
 
 def test_cells_that_are_formulas_get_an_apostrophe_and_numbers_do_not(tmp_path):

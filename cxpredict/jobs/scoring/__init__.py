@@ -100,9 +100,9 @@ def score(
     Notes
     -----
     No clock enters the result: the same inputs, configuration and model give the same bytes.
-    A folder that already holds the result of the same inputs, configuration, model, date and
-    library versions (``run_key`` of its manifest), with every file as its digest says, is left as
-    it is. Two jobs with one folder run one after the other. Memory is bounded by `chunk_rows` and
+    A folder that already holds the result of the same inputs, configuration, model, date, code
+    and library versions (``run_key`` of its manifest), with every file as its digest says, is left
+    as it is. Two jobs with one folder run one after the other. Memory is bounded by `chunk_rows` and
     ``engine.memory_limit_gb``, not by the number of customers; what does not fit is put into
     files, of some 10 bytes per customer and feature, beside the result until it is published.
     """
@@ -142,7 +142,7 @@ def _plan(request: Request, say: Progress) -> Scoring:
     say("opening and checking the records", 0, 0)
     log = request.log or CustomerLog.open(request.config)
     check_day(log, request.day)
-    told = request.identity(log.inputs)
+    told = request.identity(log.inputs, int(log.quality["rejected"].sum()))
     done = finished(request.folder, told["run_key"])
     if done is not None:
         return done

@@ -20,6 +20,7 @@ from cxpredict.features.origin import Origin
 from cxpredict.features.panes.rollup import KEYS
 from cxpredict.jobs.monitoring.baseline import baseline_of
 from cxpredict.jobs.monitoring.drift import DriftCounts
+from cxpredict.jobs.records import regroup
 from cxpredict.jobs.scoring.money import offer_of, worth_of
 from cxpredict.jobs.scoring.request import Request
 from cxpredict.jobs.scoring.rows import reasons_of, score_rows
@@ -197,19 +198,6 @@ def count_bands(work: Path) -> dict[str, int]:
         f"SELECT risk_band, count(*) FROM {quoted_file(work / SCORED)} GROUP BY ALL ORDER BY ALL"
     )
     return dict(sorting_engine(work).execute(query).fetchall())
-
-
-def regroup(tables: Iterator[pa.Table], group_rows: int) -> Iterator[pa.Table]:
-    """Cut a stream of tables anew, so that its cuts depend on nothing but the rows."""
-    held: list[pa.Table] = []
-    for table in tables:
-        held.append(table)
-        while sum(len(part) for part in held) >= group_rows:
-            joined = pa.concat_tables(held)
-            yield joined.slice(0, group_rows).combine_chunks()
-            held = [joined.slice(group_rows)]
-    if held and sum(len(part) for part in held):
-        yield pa.concat_tables(held).combine_chunks()
 
 
 def sorting_engine(folder: Path) -> duckdb.DuckDBPyConnection:

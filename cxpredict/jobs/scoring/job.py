@@ -17,7 +17,7 @@ from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, DataError, EmptyDataError, PublishError
 from cxpredict.jobs.monitoring.drift import DriftCounts
 from cxpredict.jobs.publish import digest, replacing, write_json
-from cxpredict.jobs.records import open_records
+from cxpredict.jobs.records import GROUP_ROWS, REJECTS, open_records, write_rejects
 from cxpredict.jobs.scoring.batches import (
     Progress,
     count_bands,
@@ -27,9 +27,9 @@ from cxpredict.jobs.scoring.batches import (
     write_features,
     write_population,
 )
-from cxpredict.jobs.scoring.outputs import GROUP_ROWS, write_rejects, write_tables
+from cxpredict.jobs.scoring.outputs import write_tables
 from cxpredict.jobs.scoring.request import Request
-from cxpredict.jobs.scoring.result import DRIFT, MANIFEST, REJECTS, Scoring, finished
+from cxpredict.jobs.scoring.result import DRIFT, MANIFEST, Scoring, finished
 from cxpredict.jobs.scoring.table import schema
 
 LATEST_DAYS = 31
@@ -47,7 +47,7 @@ def run_job(request: Request, chunk_rows: int, say: Progress, *, force: bool = F
                 _write_manifest(new, request.identity({}), {"scored": 0})
         raise
     check_day(log, request.day)
-    told = request.identity(log.inputs)
+    told = request.identity(log.inputs, int(log.quality["rejected"].sum()))
     force = force or request.log is not None  # what a caller opened has no digest
     done = None if force else finished(request.folder, told["run_key"])
     if done is not None:

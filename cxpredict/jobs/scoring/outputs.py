@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pcsv
@@ -14,7 +13,6 @@ import pyarrow.parquet as pq
 FORMULA = r"^('*[=+\-@＝＋－＠\t\r\n])"
 """Cells that begin so are formulas to a spreadsheet, apart from apostrophes in front: those that
 have one get another, so that taking one away gives every text back."""
-GROUP_ROWS = 65_536
 
 
 def write_tables(tables: Iterable[pa.Table], path: Path, schema: pa.Schema) -> None:
@@ -42,16 +40,6 @@ def write_tables(tables: Iterable[pa.Table], path: Path, schema: pa.Schema) -> N
     with pq.ParquetWriter(path, schema) as writer:
         for table in tables:
             writer.write_table(table)
-
-
-def write_rejects(rejects: ir.Table, path: Path) -> None:
-    """Write rejected rows with their rule, in the order of their sources, as a stream."""
-    from cxpredict.jobs.scoring.batches import regroup
-
-    rows = rejects.order_by("source", "row").to_pyarrow_batches(chunk_size=GROUP_ROWS)
-    with rows:
-        parts = regroup((pa.Table.from_batches([batch]) for batch in rows), GROUP_ROWS)
-        write_tables(parts, path, rows.schema)
 
 
 def _write_csv(tables: Iterable[pa.Table], path: Path, schema: pa.Schema) -> None:

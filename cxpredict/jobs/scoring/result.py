@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 from cxpredict.errors import PublishError
 from cxpredict.jobs.monitoring.drift import raise_if_drifted
 from cxpredict.jobs.publish import digest
+from cxpredict.jobs.records import REJECTS
 from cxpredict.jobs.scoring.outputs import read_csv
 from cxpredict.jobs.scoring.table import PROBABILITY, schema
 
-MANIFEST, DRIFT, REJECTS = "manifest.json", "drift.parquet", "rejects.parquet"
+MANIFEST, DRIFT = "manifest.json", "drift.parquet"
 FILES = {"scores.parquet", "scores.csv", DRIFT, REJECTS, MANIFEST}
 """All that a folder of scores may hold."""
 

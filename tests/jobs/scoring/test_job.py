@@ -5,6 +5,7 @@ import resource
 import signal
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 import duckdb
 import pandas as pd
@@ -20,9 +21,9 @@ from cxpredict.config import load_config
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, DriftError, ModelError, PublishError
 from cxpredict.jobs.publish import write_json
+from cxpredict.jobs.records import regroup
 from cxpredict.jobs.registry import load_bundle
 from cxpredict.jobs.scoring import score
-from cxpredict.jobs.scoring.batches import regroup
 from cxpredict.jobs.scoring.outputs import inert, read_csv, write_tables
 from cxpredict.jobs.scoring.rows import score_customers
 from cxpredict.report.scores import write_scores_report
@@ -110,6 +111,30 @@ def test_the_run_key_holds_what_changes_scores_and_nothing_else(shop, tmp_path):
     )
     offer = {"contact_cost": 2.0, "incentive": 2.0, "acceptance": 0.3, "holdout_share": 0.2}
     assert len({plain, key(offer=offer), key(reasons="none"), key(name="other")}) == 4
+
+
+def test_a_record_that_was_of_the_future_is_scored_once_it_is_not(shop, tmp_path, monkeypatch):
+    # without observed_until, the clock decides which records count: the key knows how many
+    folder, model = shop
+    write_sales(tmp_path)
+    with (tmp_path / "sales.csv").open("a") as file:
+        file.write("c0001,2024-07-03,5.0\n")
+    path = write_config(tmp_path, observed_until=None)
+    keys = []
+    for now in ("2024-07-02", "2024-07-02", "2024-07-04"):
+        monkeypatch.setattr(
+            "cxpredict.data.log._end_of_observation",
+            lambda day, now=now: datetime.fromisoformat(now),
+        )
+        keys.append(score(path, **model, dry_run=True).manifest["run_key"])
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_other_code_of_the_same_version_has_another_key(shop, monkeypatch):
+    folder, model = shop
+    before = score(write_config(folder), **model, dry_run=True).manifest["run_key"]
+    monkeypatch.setattr("cxpredict.jobs.scoring.request.code_sha256", lambda: "changed")
+    assert score(write_config(folder), **model, dry_run=True).manifest["run_key"] != before
 
 
 def test_only_those_asked_for_get_reasons(done, shop, tmp_path):
@@ -216,6 +241,9 @@ def test_a_database_that_refuses_keeps_its_rows(shop, tmp_path):
         ({"to": "postgresql://u:hidden-word@host/db"}, "environment variable"),
         ({"to": "postgresql://u:${CX_ABSENT}@host/db"}, "CX_ABSENT"),
         ({"to": "scores.db"}, "URL"),
+        ({"to": "sqlite://scores.db"}, "three slashes"),
+        ({"to": "sqlite://"}, "in memory"),
+        ({"to": "duckdb:///:memory:"}, "in memory"),
         ({"to": "nosuch://host/db"}, "driver"),
         ({"to": "sqlite:///a.db", "limit": 3}, "limited"),
         ({"to": "sqlite:///a.db", "format": "csv"}, "parquet"),

@@ -102,8 +102,8 @@ def score(
     No clock enters the result: the same inputs, configuration and model give the same bytes.
     A folder that already holds the result of the same inputs, configuration, model, date, code
     and library versions (``run_key`` of its manifest), with every file as its digest says, is left
-    as it is. Two jobs with one folder run one after the other. Memory is bounded by `chunk_rows` and
-    ``engine.memory_limit_gb``, not by the number of customers; what does not fit is put into
+    as it is. Two jobs with one folder run one after the other. Memory is bounded by `chunk_rows`
+    and ``engine.memory_limit_gb``, not by the number of customers; what does not fit is put into
     files, of some 10 bytes per customer and feature, beside the result until it is published.
     """
     config = config if isinstance(config, Config) else load_config(config)

@@ -66,8 +66,8 @@ def replace_rows(to: str, request: Request, file: Path) -> None:
     Notes
     -----
     Repeating a job gives the same rows. Two jobs with one model, date and table but different
-    folders do not wait for each other: give them one folder, or run them in turn. Tested on SQLite and
-    DuckDB; on MySQL only tables of a transactional engine (InnoDB) keep the promise.
+    folders do not wait for each other: give them one folder, or run them in turn. Tested on SQLite
+    and DuckDB; on MySQL only tables of a transactional engine (InnoDB) keep the promise.
     """
     url, table = _parts(to, request)
     address = fill_variables(url, "to")

@@ -115,7 +115,7 @@ def test_the_run_key_holds_what_changes_scores_and_nothing_else(shop, tmp_path):
 
 def test_a_record_that_was_of_the_future_is_scored_once_it_is_not(shop, tmp_path, monkeypatch):
     # without observed_until, the clock decides which records count: the key knows how many
-    folder, model = shop
+    _, model = shop
     write_sales(tmp_path)
     with (tmp_path / "sales.csv").open("a") as file:
         file.write("c0001,2024-07-03,5.0\n")

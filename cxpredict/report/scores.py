@@ -50,7 +50,8 @@ def write_scores_report(
     Raises
     ------
     DataError
-        The folder is not a complete result: a file is missing, or other than the manifest says.
+        The folder is not a complete result: a file is missing, or other than the manifest says;
+        or a newer result took its place meanwhile.
     PublishError
         The page cannot be written, or `out` holds other files.
 
@@ -64,7 +65,13 @@ def write_scores_report(
     check_count("top", top)
     result = _open(Path(folder))
     target = Path(out) if out else result.folder.parent / "_reports" / result.folder.name
-    page = _render(result, top, currency)
+    try:
+        page = _render(result, top, currency)
+        same = _open(result.folder).manifest == result.manifest
+    except FileNotFoundError:
+        same = False
+    if not same:  # a page of two results would be a page of none
+        raise DataError(f"{result.folder.name}: replaced while it was read; write the page again")
     with publishing(target, ours={FILE}) as new:
         (new / FILE).write_text(page, encoding="utf-8")
     return target / FILE

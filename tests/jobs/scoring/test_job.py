@@ -19,13 +19,14 @@ from shop import AS_OF, SALES, save_model, write_config, write_sales
 
 from cxpredict.config import load_config
 from cxpredict.data.log import CustomerLog
-from cxpredict.errors import ConfigError, DriftError, ModelError, PublishError
+from cxpredict.errors import ConfigError, DataError, DriftError, ModelError, PublishError
 from cxpredict.jobs.publish import write_json
 from cxpredict.jobs.records import regroup
 from cxpredict.jobs.registry import load_bundle
 from cxpredict.jobs.scoring import score
 from cxpredict.jobs.scoring.outputs import inert, read_csv, write_tables
 from cxpredict.jobs.scoring.rows import score_customers
+from cxpredict.report import scores as scores_page
 from cxpredict.report.scores import write_scores_report
 
 REASONS = ["reason_1", "reason_2", "reason_3"]
@@ -364,10 +365,23 @@ def test_scores_never_take_the_place_of_other_files_or_models(shop, tmp_path):
     assert left_in(tmp_path) == []
 
 
+def test_a_page_is_never_made_of_two_results(shop, tmp_path, monkeypatch):
+    folder, model = shop
+    result = score(write_config(folder), **model, out=tmp_path, reasons="none")
+    render = scores_page._render
+
+    def replaced_meanwhile(*arguments):
+        score(write_config(folder), **model, out=tmp_path, reasons="top=1")
+        return render(*arguments)
+
+    monkeypatch.setattr(scores_page, "_render", replaced_meanwhile)
+    with pytest.raises(DataError, match="replaced while"):
+        write_scores_report(result.folder, out=tmp_path / "page")
+    assert not (tmp_path / "page").exists()
+
+
 def test_a_page_is_made_of_a_whole_result_only(done, tmp_path):
     from shutil import copytree
-
-    from cxpredict.errors import DataError
 
     with pytest.raises(DataError, match="manifest"):
         write_scores_report(tmp_path)

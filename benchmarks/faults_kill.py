@@ -62,8 +62,8 @@ def make_shop(folder):
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     train = folder / "train"
     train.mkdir()
-    write_sales(train, n=900)
-    training = write_config(train, split={"test_at": "TEST", "every_days": 30}, effort="fast")
+    write_sales(train, n=600)
+    training = write_config(train, split={"test_at": "TEST", "every_days": 60}, effort="fast")
     training.write_text(training.read_text().replace("TEST", "2024-05-15"))
     return {"folder": folder, "config": config, "model": model, "training": training}
 
@@ -135,10 +135,10 @@ def killed(shop, job, kills):
     out.mkdir()
     if job == "report":
         run_score(shop, shop["folder"] / "scored")
+    finish(job, shop, out)  # the first one also fills caches: it is no measure of the others
     started = time.monotonic()
     finish(job, shop, out)
-    finish(job, shop, out)
-    length = (time.monotonic() - started) / 2
+    length = time.monotonic() - started
     whole, random_moments = contents(out), random.Random(7)
     partial = lost = left = other = hit = 0
     for kill in range(kills):

@@ -24,18 +24,19 @@ from cxpredict.errors import CxPredictError
 if TYPE_CHECKING:
     import pandas as pd
 
-app = typer.Typer(
-    help="Predictive customer experience: from records to an explained, valued at-risk list.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
 EXIT_CODES = (
     "Exit codes: 0 done · 1 internal error · 2 configuration or command line · 3 data · "
     "4 leakage · 5 model · 6 cannot be written · 7 nobody to score (an empty table is published) · "
     "8 too many rejected rows · 9 drift beyond the limit (the scores are published) · "
     "10 performance outside its band · 130 interrupted · 143 terminated. "
     "Results go to the standard output, progress and errors to the standard error."
+)
+app = typer.Typer(
+    help="Predictive customer experience: from records to an explained, valued at-risk list.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
 ConfigFile = Annotated[Path, typer.Argument(help="YAML file of the run.")]
 
@@ -149,7 +150,7 @@ def score(
 @app.command(epilog=EXIT_CODES)
 def report(
     scores: Annotated[Path, typer.Argument(help="Folder as_of=… that `score` published.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for the page.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of its own for the page.")] = None,
     top: Annotated[int, typer.Option(help="Customers to list, highest risk first.")] = 50,
     currency: Annotated[str, typer.Option(help="Put before amounts.")] = "",
 ) -> None:

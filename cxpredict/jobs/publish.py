@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import file_digest
 from pathlib import Path
@@ -15,13 +15,16 @@ from cxpredict.jobs.exchange import exchange
 
 
 @contextmanager
-def publishing(target: Path) -> Iterator[Path]:
+def publishing(target: Path, *, ours: Collection[str] | None = None) -> Iterator[Path]:
     """Give a folder to write into that takes the place of `target` when all went well.
 
     Parameters
     ----------
     target : Path
         The folder to publish; an older one is replaced.
+    ours : collection of str, optional
+        Names that an older result may hold. Give them wherever a user names the folder: one that
+        holds anything else is theirs, and is refused.
 
     Yields
     ------
@@ -31,7 +34,7 @@ def publishing(target: Path) -> Iterator[Path]:
     Raises
     ------
     PublishError
-        The folder cannot be written.
+        The folder cannot be written, or holds what is not ours.
 
     Notes
     -----
@@ -50,12 +53,17 @@ def publishing(target: Path) -> Iterator[Path]:
     ...     (Path(place) / "scores" / "a.txt").read_text()
     'whole'
     """
-    with holding(target), replacing(target) as folder:
+    with holding(target, ours=ours), replacing(target) as folder:
         yield folder
 
 
 @contextmanager
-def holding(target: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+def holding(
+    target: Path,
+    waiting: Callable[[], None] | None = None,
+    *,
+    ours: Collection[str] | None = None,
+) -> Iterator[None]:
     """Be the only process that writes `target`; others wait until this one ends or dies.
 
     Parameters
@@ -64,11 +72,13 @@ def holding(target: Path, waiting: Callable[[], None] | None = None) -> Iterator
         The folder to publish. What a killed process left of it is cleared away.
     waiting : callable, optional
         Called once if another process holds it.
+    ours : collection of str, optional
+        As in `publishing`.
 
     Raises
     ------
     PublishError
-        The place cannot be written.
+        The place cannot be written, or the folder holds what is not ours.
     """
     with _writing(target):
         if target.is_symlink() or (target.exists() and not target.is_dir()):
@@ -78,6 +88,7 @@ def holding(target: Path, waiting: Callable[[], None] | None = None) -> Iterator
     try:
         with _writing(target):
             _mend(target)
+            _check_ours(target, ours)
         yield
     finally:
         with suppress(OSError):
@@ -150,13 +161,29 @@ def _mend(target: Path) -> None:
             shutil.rmtree(leftover)
 
 
+def _check_ours(target: Path, ours: Collection[str] | None) -> None:
+    """Refuse to replace a folder that holds anything but an older result: it would be lost."""
+    if ours is None or not target.exists():
+        return
+    others = sum(path.name not in ours or path.is_dir() for path in target.iterdir())
+    if others:
+        raise PublishError(
+            f"{target}: the result takes the place of the whole folder, and {others:,} entries of "
+            "it belong to no such result; give a folder of its own"
+        )
+
+
 def _put(folder: Path, target: Path) -> None:
     if not target.exists():
         folder.rename(target)
     elif not exchange(folder, target):
         previous = _sibling(target, "previous")
         target.rename(previous)
-        folder.rename(target)
+        try:
+            folder.rename(target)
+        except BaseException:  # a full disk or a signal between the two must not leave neither
+            previous.rename(target)
+            raise
         shutil.rmtree(previous, ignore_errors=True)
     _sync(target.parent)
 

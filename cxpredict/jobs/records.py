@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import ibis.expr.types as ir
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cxpredict.config import Config
@@ -13,6 +14,8 @@ from cxpredict.errors import ConfigError, RejectShareError
 from cxpredict.jobs.publish import publishing
 
 REJECTS = "rejects.parquet"
+GROUP_ROWS = 65_536
+"""Rows of a row group, whatever the chunks they come in."""
 
 
 def open_records(config: Config) -> CustomerLog:
@@ -89,5 +92,21 @@ def _publish(rejects: ir.Table, folder: Path) -> None:
 
 
 def write_rejects(rejects: ir.Table, path: Path) -> None:
-    """Write rejected rows with their rule, in the order of their sources."""
-    pq.write_table(rejects.order_by("source", "row").to_pyarrow(), path)
+    """Write rejected rows with their rule, in the order of their sources, as a stream."""
+    rows = rejects.order_by("source", "row").to_pyarrow_batches(chunk_size=GROUP_ROWS)
+    with rows, pq.ParquetWriter(path, rows.schema) as writer:
+        for part in regroup((pa.Table.from_batches([batch]) for batch in rows), GROUP_ROWS):
+            writer.write_table(part)
+
+
+def regroup(tables: Iterator[pa.Table], group_rows: int) -> Iterator[pa.Table]:
+    """Cut a stream of tables anew, so that its cuts depend on nothing but the rows."""
+    held: list[pa.Table] = []
+    for table in tables:
+        held.append(table)
+        while sum(len(part) for part in held) >= group_rows:
+            joined = pa.concat_tables(held)
+            yield joined.slice(0, group_rows).combine_chunks()
+            held = [joined.slice(group_rows)]
+    if held and sum(len(part) for part in held):
+        yield pa.concat_tables(held).combine_chunks()

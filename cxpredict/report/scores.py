@@ -35,8 +35,8 @@ def write_scores_report(
     folder : str or Path
         A folder ``as_of=…`` that `cxpredict.score` published as Parquet.
     out : str or Path, optional
-        Folder that receives the page; by default ``_reports/as_of=…`` beside the folder, which
-        readers of all dates skip.
+        Folder of its own that receives the page; by default ``_reports/as_of=…`` beside the
+        folder, which readers of all dates skip.
     top : int ≥ 1, default 50
         Customers to list, highest risk first.
     currency : str
@@ -50,9 +50,10 @@ def write_scores_report(
     Raises
     ------
     DataError
-        The folder is not a complete result: a file is missing, or other than the manifest says.
+        The folder is not a complete result: a file is missing, or other than the manifest says;
+        or a newer result took its place meanwhile.
     PublishError
-        The page cannot be written.
+        The page cannot be written, or `out` holds other files.
 
     Notes
     -----
@@ -64,8 +65,14 @@ def write_scores_report(
     check_count("top", top)
     result = _open(Path(folder))
     target = Path(out) if out else result.folder.parent / "_reports" / result.folder.name
-    page = _render(result, top, currency)
-    with publishing(target) as new:
+    try:
+        page = _render(result, top, currency)
+        same = _open(result.folder).manifest == result.manifest
+    except FileNotFoundError:
+        same = False
+    if not same:  # a page of two results would be a page of none
+        raise DataError(f"{result.folder.name}: replaced while it was read; write the page again")
+    with publishing(target, ours={FILE}) as new:
         (new / FILE).write_text(page, encoding="utf-8")
     return target / FILE
 

@@ -13,7 +13,7 @@ import pytest
 from mutated_bundles import Loader, digest_of, mutate
 
 import cxpredict as cx
-from cxpredict.errors import ConfigError, ModelError
+from cxpredict.errors import ConfigError, ModelError, PublishError
 from cxpredict.jobs.bundle import Bundle
 from cxpredict.jobs.bundle import folder as folders
 from cxpredict.jobs.bundle.folder import read_folder, write_folder
@@ -47,6 +47,16 @@ def test_53_a_changed_or_missing_file_is_refused_before_it_is_parsed(saved, name
     path.unlink()
     with pytest.raises(ModelError):
         Bundle.load(folder, digest=digest)
+
+
+def test_a_bundle_takes_the_place_of_a_bundle_only(saved):
+    folder, _ = saved
+    files = read_folder(folder, digest=saved[1])
+    assert write_folder(folder, files, key=None) == saved[1]
+    (folder / "thesis.txt").write_text("mine")
+    with pytest.raises(PublishError, match="folder of its own"):
+        write_folder(folder, files, key=None)
+    assert (folder / "thesis.txt").read_text() == "mine"
 
 
 def test_37_39_a_renamed_or_missing_feature_is_named(run):

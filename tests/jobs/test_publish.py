@@ -182,3 +182,36 @@ def test_json_is_the_same_for_the_same_content(tmp_path):
     write_json(tmp_path / "a", {"b": 1, "a": "é"})
     write_json(tmp_path / "b", {"a": "é", "b": 1})
     assert digest(tmp_path / "a") == digest(tmp_path / "b")
+
+
+def test_a_folder_that_holds_other_things_is_never_replaced(tmp_path):
+    target = tmp_path / "documents"
+    target.mkdir()
+    (target / "thesis.txt").write_text("mine")
+    (target / "a.txt").mkdir()  # a folder is no file of ours, whatever its name
+    with (
+        pytest.raises(PublishError, match="2 entries"),
+        publishing(target, ours={"a.txt"}) as folder,
+    ):
+        (folder / "a.txt").write_text("new")
+    assert names(target) == ["a.txt", "thesis.txt"]
+    assert names(tmp_path) == ["documents"]
+
+
+@pytest.mark.parametrize("stop", [OSError(errno.EIO, "disk"), SystemExit(143)])
+def test_the_old_folder_comes_back_if_the_second_rename_fails(tmp_path, monkeypatch, stop):
+    monkeypatch.setattr(publish, "exchange", lambda one, other: False)
+    target = tmp_path / "scores"
+    put(target, "old")
+    rename = Path.rename
+
+    def second_fails(self, to):
+        if self.name.endswith(".new"):
+            raise stop
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", second_fails)
+    with pytest.raises((PublishError, SystemExit)):
+        put(target, "new")
+    assert (target / "a.txt").read_text() == "old"
+    assert names(tmp_path) == ["scores"]

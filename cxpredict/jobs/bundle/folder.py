@@ -6,7 +6,7 @@ import os
 import stat
 import time
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,12 +43,19 @@ class _ReplacedError(Exception):
 def write_folder(folder: Path, files: Mapping[str, bytes], *, key: str | Path | None) -> str:
     """Write files as a folder, whole or not at all; return the SHA-256 of the manifest."""
     signature = None if key is None else sign(files[MANIFEST], key)
-    with publishing(folder) as new:
+    with publishing(folder, ours=_names_of_bundle(folder)) as new:
         for name, content in files.items():
             (new / name).write_bytes(content)
         if signature is not None:
             (new / SIGNATURE).write_bytes(signature)
     return sha256(files[MANIFEST]).hexdigest()
+
+
+def _names_of_bundle(folder: Path) -> set[str]:
+    """List what a bundle that stands there already may hold; anything else is not ours."""
+    with suppress(OSError, ModelError):
+        return {MANIFEST, SIGNATURE, *declared((folder / MANIFEST).read_bytes())}
+    return set()
 
 
 def read_folder(

@@ -17,7 +17,7 @@ from cxpredict.jobs.scoring.batches import Progress
 from cxpredict.jobs.scoring.database import check_address, replace_rows
 from cxpredict.jobs.scoring.job import check_day, quality_of, run_job
 from cxpredict.jobs.scoring.request import Request, read_day
-from cxpredict.jobs.scoring.result import Scoring, finished
+from cxpredict.jobs.scoring.result import FILES, Scoring, check_model, finished
 
 __all__ = ["Scoring", "score"]
 
@@ -54,7 +54,8 @@ def score(
     as_of : str or date
         UTC, exclusive: nothing that was known later is used.
     out : str or Path, optional
-        Folder that receives ``as_of=…/``; by default ``scores/<model>`` among the artifacts.
+        Folder of one model that receives ``as_of=…/``; by default ``scores/<model>`` among the
+        artifacts. A newer version of the model takes the place of an older one.
     reasons : str, default "flagged"
         Who gets reasons: ``flagged`` (risk band high), ``top=K`` (the K of highest risk), ``all``
         or ``none``. Reasons cost many times what a score costs, and only those are explained.
@@ -99,10 +100,10 @@ def score(
     Notes
     -----
     No clock enters the result: the same inputs, configuration and model give the same bytes.
-    A folder that already holds the result of the same inputs, configuration, model, date and
-    library versions (``run_key`` of its manifest), with every file as its digest says, is left as
-    it is. Two jobs with one folder run one after the other. Memory is bounded by `chunk_rows` and
-    ``engine.memory_limit_gb``, not by the number of customers; what does not fit is put into
+    A folder that already holds the result of the same inputs, configuration, model, date, code
+    and library versions (``run_key`` of its manifest), with every file as its digest says, is left
+    as it is. Two jobs with one folder run one after the other. Memory is bounded by `chunk_rows`
+    and ``engine.memory_limit_gb``, not by the number of customers; what does not fit is put into
     files, of some 10 bytes per customer and feature, beside the result until it is published.
     """
     config = config if isinstance(config, Config) else load_config(config)
@@ -125,7 +126,8 @@ def score(
     def waiting() -> None:
         say("another job writes this result: waiting for it", 0, 0)
 
-    with holding(request.folder, waiting):
+    with holding(request.folder, waiting, ours=FILES):
+        check_model(request.folder, request.bundle.name)
         result = run_job(request, chunk_rows, say, force=force)
         if to is not None:
             say("writing the database table", 0, 0)
@@ -140,7 +142,7 @@ def _plan(request: Request, say: Progress) -> Scoring:
     say("opening and checking the records", 0, 0)
     log = request.log or CustomerLog.open(request.config)
     check_day(log, request.day)
-    told = request.identity(log.inputs)
+    told = request.identity(log.inputs, int(log.quality["rejected"].sum()))
     done = finished(request.folder, told["run_key"])
     if done is not None:
         return done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from cxpredict.features.origin import Origin
 from cxpredict.features.panes.rollup import KEYS
 from cxpredict.jobs.monitoring.baseline import baseline_of
 from cxpredict.jobs.monitoring.drift import DriftCounts
+from cxpredict.jobs.records import regroup
 from cxpredict.jobs.scoring.money import offer_of, worth_of
 from cxpredict.jobs.scoring.request import Request
 from cxpredict.jobs.scoring.rows import reasons_of, score_rows
@@ -134,12 +136,13 @@ def explain_chunks(
     """Explain the customers who were asked for, in a second pass over their features only."""
     scored = features.path.with_name(SCORED)
     engine = sorting_engine(scored.parent)
-    engine.execute(f"CREATE TABLE chosen AS {chosen_query(request, scored)}")
-    total, done = engine.execute("SELECT count(*) FROM chosen").fetchall()[0][0], 0
-    rows = engine.execute(
-        f"SELECT f.* FROM {quoted_file(features.path)} f SEMI JOIN chosen USING (customer_id)"
-    )
-    with pq.ParquetWriter(scored.with_name(EXPLAINED), EXPLANATION) as writer:
+    explained = scored.with_name(EXPLAINED)
+    with closing(engine), pq.ParquetWriter(explained, EXPLANATION) as writer:
+        engine.execute(f"CREATE TABLE chosen AS {chosen_query(request, scored)}")
+        total, done = engine.execute("SELECT count(*) FROM chosen").fetchall()[0][0], 0
+        rows = engine.execute(
+            f"SELECT f.* FROM {quoted_file(features.path)} f SEMI JOIN chosen USING (customer_id)"
+        )
         for batch in rows.to_arrow_reader(chunk_rows):
             X = feature_frame(pa.Table.from_batches([batch]), features.origins)
             reasons = reasons_of(request.bundle, X)
@@ -149,7 +152,6 @@ def explain_chunks(
             )
             done += len(X)
             progress("giving reasons", done, total)
-    engine.close()
 
 
 def chosen_query(request: Request, scored: Path) -> str:
@@ -181,14 +183,13 @@ def in_order(kind: str, work: Path, group_rows: int) -> Iterator[pa.Table]:
     """
     columns = schema(kind)
     told = ", ".join(f"r.{c}" if c in REASONS else f"s.{c}" for c in columns.names)
-    engine = sorting_engine(work)
-    rows = engine.execute(
-        f"SELECT {told} FROM {quoted_file(work / SCORED)} s "
-        f"LEFT JOIN {quoted_file(work / EXPLAINED)} r USING (customer_id) "
-        f"ORDER BY s.{PROBABILITY[kind]} DESC, s.customer_id"
-    ).to_arrow_reader(group_rows)
-    yield from regroup((pa.Table.from_batches([b]).cast(columns) for b in rows), group_rows)
-    engine.close()
+    with closing(sorting_engine(work)) as engine:
+        rows = engine.execute(
+            f"SELECT {told} FROM {quoted_file(work / SCORED)} s "
+            f"LEFT JOIN {quoted_file(work / EXPLAINED)} r USING (customer_id) "
+            f"ORDER BY s.{PROBABILITY[kind]} DESC, s.customer_id"
+        ).to_arrow_reader(group_rows)
+        yield from regroup((pa.Table.from_batches([b]).cast(columns) for b in rows), group_rows)
 
 
 def count_bands(work: Path) -> dict[str, int]:
@@ -196,20 +197,8 @@ def count_bands(work: Path) -> dict[str, int]:
     query = (
         f"SELECT risk_band, count(*) FROM {quoted_file(work / SCORED)} GROUP BY ALL ORDER BY ALL"
     )
-    return dict(sorting_engine(work).execute(query).fetchall())
-
-
-def regroup(tables: Iterator[pa.Table], group_rows: int) -> Iterator[pa.Table]:
-    """Cut a stream of tables anew, so that its cuts depend on nothing but the rows."""
-    held: list[pa.Table] = []
-    for table in tables:
-        held.append(table)
-        while sum(len(part) for part in held) >= group_rows:
-            joined = pa.concat_tables(held)
-            yield joined.slice(0, group_rows).combine_chunks()
-            held = [joined.slice(group_rows)]
-    if held and sum(len(part) for part in held):
-        yield pa.concat_tables(held).combine_chunks()
+    with closing(sorting_engine(work)) as engine:
+        return dict(engine.execute(query).fetchall())
 
 
 def sorting_engine(folder: Path) -> duckdb.DuckDBPyConnection:

@@ -31,6 +31,8 @@ def check_address(to: str, request: Request) -> None:
     url, table = _parts(to, request)
     check_settings(Place, {"connect": url, "database_table": table}, name="to")
     address = fill_variables(url, "to")
+    if address.rstrip("/") in ("sqlite:", "duckdb:") or address.endswith(":memory:"):
+        raise ConfigError("to: a database in memory ends with the job; name a file")
     if not address.startswith("duckdb:"):
         _engine(address).dispose()
     if request.limit is not None:
@@ -63,8 +65,9 @@ def replace_rows(to: str, request: Request, file: Path) -> None:
 
     Notes
     -----
-    Repeating a job gives the same rows. Tested on SQLite and DuckDB; on MySQL only tables of a
-    transactional engine (InnoDB) keep the promise.
+    Repeating a job gives the same rows. Two jobs with one model, date and table but different
+    folders do not wait for each other: give them one folder, or run them in turn. Tested on SQLite
+    and DuckDB; on MySQL only tables of a transactional engine (InnoDB) keep the promise.
     """
     url, table = _parts(to, request)
     address = fill_variables(url, "to")
@@ -105,8 +108,8 @@ def _fill_sqlalchemy(address: str, table: str, request: Request, file: Path) -> 
         f"{request.bundle.name}/", autoescape=True
     )
     try:
-        target.create(engine, checkfirst=True)
         with engine.begin() as connection:
+            target.create(connection, checkfirst=True)
             connection.execute(target.delete().where(old))
             for rows in _rows(file):
                 connection.execute(target.insert(), rows)
@@ -122,10 +125,14 @@ def _engine(address: str) -> Any:
 
     try:
         return sql.create_engine(address)
-    except (sql.exc.ArgumentError, sql.exc.NoSuchModuleError, ImportError) as error:
+    except (sql.exc.NoSuchModuleError, ImportError) as error:
         raise ConfigError(
             f"to: no driver for such a URL is installed ({type(error).__name__}); install it"
         ) from error
+    except (sql.exc.ArgumentError, ValueError):
+        raise ConfigError(
+            "to: expected a URL of SQLAlchemy; a file has three slashes: sqlite:///scores.db"
+        ) from None
 
 
 def _columns(columns: pa.Schema) -> list[Any]:

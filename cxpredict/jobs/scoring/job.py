@@ -17,7 +17,7 @@ from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, DataError, EmptyDataError, PublishError
 from cxpredict.jobs.monitoring.drift import DriftCounts
 from cxpredict.jobs.publish import digest, replacing, write_json
-from cxpredict.jobs.records import open_records
+from cxpredict.jobs.records import GROUP_ROWS, REJECTS, open_records, write_rejects
 from cxpredict.jobs.scoring.batches import (
     Progress,
     count_bands,
@@ -27,7 +27,7 @@ from cxpredict.jobs.scoring.batches import (
     write_features,
     write_population,
 )
-from cxpredict.jobs.scoring.outputs import GROUP_ROWS, write_rejects, write_tables
+from cxpredict.jobs.scoring.outputs import write_tables
 from cxpredict.jobs.scoring.request import Request
 from cxpredict.jobs.scoring.result import DRIFT, MANIFEST, Scoring, finished
 from cxpredict.jobs.scoring.table import schema
@@ -47,7 +47,7 @@ def run_job(request: Request, chunk_rows: int, say: Progress, *, force: bool = F
                 _write_manifest(new, request.identity({}), {"scored": 0})
         raise
     check_day(log, request.day)
-    told = request.identity(log.inputs)
+    told = request.identity(log.inputs, int(log.quality["rejected"].sum()))
     force = force or request.log is not None  # what a caller opened has no digest
     done = None if force else finished(request.folder, told["run_key"])
     if done is not None:
@@ -55,7 +55,7 @@ def run_job(request: Request, chunk_rows: int, say: Progress, *, force: bool = F
     with _engine_errors(request.folder), replacing(request.folder) as new:
         with TemporaryDirectory(dir=new) as work:
             count, extra = _score_chunks(request, log, Path(work), new, chunk_rows, say)
-        write_rejects(log.rejects, new / "rejects.parquet")
+        write_rejects(log.rejects, new / REJECTS)
         say("publishing", 0, 0)
         manifest = _write_manifest(new, told, {"scored": count, **quality_of(log)}, **extra)
     return Scoring(request.folder, manifest, "written")

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
-FORMULA = r"^([=+\-@\t\r])"
-"""Cells that begin so are formulas to a spreadsheet."""
-GROUP_ROWS = 65_536
+FORMULA = r"^('*[=+\-@＝＋－＠\t\r\n])"
+"""Cells that begin so are formulas to a spreadsheet, apart from apostrophes in front: those that
+have one get another, so that taking one away gives every text back."""
 
 
 def write_tables(tables: Iterable[pa.Table], path: Path, schema: pa.Schema) -> None:
@@ -31,8 +30,9 @@ def write_tables(tables: Iterable[pa.Table], path: Path, schema: pa.Schema) -> N
     Notes
     -----
     In CSV a time at midnight is a date, and a text or a column name that begins with ``=``,
-    ``+``, ``-``, ``@``, a tab or a carriage return gets an apostrophe in front, ids too: strip it
-    where ids are joined, or read Parquet. Numbers are never changed.
+    ``+``, ``-``, ``@`` (or their full-width forms), a tab or the end of a line gets an apostrophe
+    in front, ids too: join ids as `read_csv` gives them back, or read Parquet. Numbers are never
+    changed. A missing text is an empty cell, an empty one ``""``.
     """
     if path.suffix == ".csv":
         _write_csv(tables, path, schema)
@@ -42,21 +42,31 @@ def write_tables(tables: Iterable[pa.Table], path: Path, schema: pa.Schema) -> N
             writer.write_table(table)
 
 
-def write_rejects(rejects: ir.Table, path: Path) -> None:
-    """Write rejected rows with their rule, in the order of their sources, as a stream."""
-    from cxpredict.jobs.scoring.batches import regroup
-
-    rows = rejects.order_by("source", "row").to_pyarrow_batches(chunk_size=GROUP_ROWS)
-    with rows:
-        parts = regroup((pa.Table.from_batches([batch]) for batch in rows), GROUP_ROWS)
-        write_tables(parts, path, rows.schema)
-
-
 def _write_csv(tables: Iterable[pa.Table], path: Path, schema: pa.Schema) -> None:
     empty = inert(schema.empty_table())
     with pcsv.CSVWriter(path, empty.schema) as writer:
         for table in tables:
             writer.write_table(inert(table))
+
+
+def read_csv(path: Path, schema: pa.Schema) -> pa.Table:
+    """Read what `write_tables` wrote as CSV: the same texts, types and missing values."""
+    table = pcsv.read_csv(
+        path,
+        read_options=pcsv.ReadOptions(use_threads=False),
+        parse_options=pcsv.ParseOptions(newlines_in_values=True),
+        convert_options=pcsv.ConvertOptions(
+            column_types=schema,
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+    for place, column in enumerate(table.columns):
+        if pa.types.is_string(column.type):
+            plain = pc.replace_substring_regex(column, f"^'{FORMULA[1:]}", r"\1")
+            table = table.set_column(place, table.field(place), plain)
+    return table
 
 
 def inert(table: pa.Table) -> pa.Table:

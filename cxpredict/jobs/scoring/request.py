@@ -18,8 +18,11 @@ from cxpredict.config import Config
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError
 from cxpredict.jobs.bundle import PACKAGES, Bundle
+from cxpredict.jobs.provenance import code_sha256
 
 FORMATS = ("parquet", "csv")
+ENGINES = ("duckdb", "ibis-framework", "numba", "pyarrow", "sqlglot")
+"""Packages, beside those of the model, whose version may change a byte."""
 _MATTERS = {
     *("name", "simulate", "sources", "observed_until", "max_reject_share"),
     *("value", "offer", "monitor"),
@@ -91,13 +94,15 @@ class Request:
         found = _TOP.fullmatch(self.reasons)
         return None if found is None else int(found[1])
 
-    def identity(self, inputs: Mapping[str, str]) -> dict[str, Any]:
+    def identity(self, inputs: Mapping[str, str], rejected: int = 0) -> dict[str, Any]:
         """Say what the result depends on, and its digest as `run_key`.
 
         Parameters
         ----------
         inputs : mapping of str to str
             Digests of what was read, as `CustomerLog.inputs`.
+        rejected : int
+            Rows rejected of them.
 
         Returns
         -------
@@ -107,8 +112,8 @@ class Request:
         Notes
         -----
         The engine's settings, the size of chunks and where files go change no score and are left
-        out. Without `observed_until`, records dated later than now are rejected: such a job may
-        differ from one run later, and the key does not know it.
+        out. Without `observed_until`, records dated later than now are rejected, fewer the later
+        the job runs: of the same inputs, as many rejected rows are the same rows.
         """
         config = self.config
         told = {
@@ -117,10 +122,12 @@ class Request:
             "model_sha256": self.bundle.digest,
             "config_sha256": _digest_of(config.model_dump(mode="json", include=_MATTERS)),
             "inputs_sha256": dict(inputs),
+            "rejected": rejected,
+            "code_sha256": code_sha256(),
             "reasons": self.reasons,
             "format": self.format,
             "limit": self.limit,
-            "packages": {name: version(name) for name in (*PACKAGES, "duckdb", "pyarrow")},
+            "packages": {name: version(name) for name in (*PACKAGES, *ENGINES)},
         }
         return {**told, "run_key": _digest_of(told)}
 

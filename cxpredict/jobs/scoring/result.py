@@ -8,12 +8,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cxpredict.errors import PublishError
 from cxpredict.jobs.monitoring.statuses import raise_if_drifted
 from cxpredict.jobs.publish import digest
+from cxpredict.jobs.records import REJECTS
+from cxpredict.jobs.scoring.outputs import read_csv
+from cxpredict.jobs.scoring.table import PROBABILITY, schema
 
 MANIFEST, DRIFT = "manifest.json", "drift.parquet"
+FILES = {"scores.parquet", "scores.csv", DRIFT, REJECTS, MANIFEST}
+"""All that a folder of scores may hold."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Scoring:
     def scores(self) -> pd.DataFrame:
         """One row per customer, read from the file: all of them, in memory."""
         if self.file.suffix == ".csv":
-            return pd.read_csv(self.file, dtype={"customer_id": "str"})
+            return read_csv(self.file, _schema_of(self.file)).to_pandas()
         return pq.read_table(self.file).to_pandas()
 
     @property
@@ -76,6 +83,27 @@ class Scoring:
         table = self.drift
         if table is not None and self.state != "planned":
             raise_if_drifted(table)
+
+
+def _schema_of(file: Path) -> pa.Schema:
+    """Tell by its header whose scores a CSV file holds."""
+    with file.open(encoding="utf-8") as lines:
+        header = lines.readline()
+    return schema(next(kind for kind, column in PROBABILITY.items() if f'"{column}"' in header))
+
+
+def check_model(folder: Path, name: str) -> None:
+    """Refuse a folder that holds the scores of another model: they would be lost."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        found = str(manifest["model"]).rpartition("/")[0]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if found != name:
+        raise PublishError(
+            f"{folder}: holds the scores of {found!r}, not of {name!r}; give each model a folder "
+            "of its own"
+        )
 
 
 def finished(folder: Path, run_key: str) -> Scoring | None:

@@ -5,6 +5,7 @@ import resource
 import signal
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 import duckdb
 import pandas as pd
@@ -18,12 +19,14 @@ from shop import AS_OF, SALES, save_model, write_config, write_sales
 
 from cxpredict.config import load_config
 from cxpredict.data.log import CustomerLog
-from cxpredict.errors import ConfigError, DriftError, ModelError, PublishError
+from cxpredict.errors import ConfigError, DataError, DriftError, ModelError, PublishError
+from cxpredict.jobs.publish import write_json
+from cxpredict.jobs.records import regroup
 from cxpredict.jobs.registry import load_bundle
 from cxpredict.jobs.scoring import score
-from cxpredict.jobs.scoring.batches import regroup
-from cxpredict.jobs.scoring.outputs import inert, write_tables
+from cxpredict.jobs.scoring.outputs import inert, read_csv, write_tables
 from cxpredict.jobs.scoring.rows import score_customers
+from cxpredict.report import scores as scores_page
 from cxpredict.report.scores import write_scores_report
 
 REASONS = ["reason_1", "reason_2", "reason_3"]
@@ -111,6 +114,30 @@ def test_the_run_key_holds_what_changes_scores_and_nothing_else(shop, tmp_path):
     assert len({plain, key(offer=offer), key(reasons="none"), key(name="other")}) == 4
 
 
+def test_a_record_that_was_of_the_future_is_scored_once_it_is_not(shop, tmp_path, monkeypatch):
+    # without observed_until, the clock decides which records count: the key knows how many
+    _, model = shop
+    write_sales(tmp_path)
+    with (tmp_path / "sales.csv").open("a") as file:
+        file.write("c0001,2024-07-03,5.0\n")
+    path = write_config(tmp_path, observed_until=None)
+    keys = []
+    for now in ("2024-07-02", "2024-07-02", "2024-07-04"):
+        monkeypatch.setattr(
+            "cxpredict.data.log._end_of_observation",
+            lambda day, now=now: datetime.fromisoformat(now),
+        )
+        keys.append(score(path, **model, dry_run=True).manifest["run_key"])
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_other_code_of_the_same_version_has_another_key(shop, monkeypatch):
+    folder, model = shop
+    before = score(write_config(folder), **model, dry_run=True).manifest["run_key"]
+    monkeypatch.setattr("cxpredict.jobs.scoring.request.code_sha256", lambda: "changed")
+    assert score(write_config(folder), **model, dry_run=True).manifest["run_key"] != before
+
+
 def test_only_those_asked_for_get_reasons(done, shop, tmp_path):
     folder, model = shop
     explained = {}
@@ -133,10 +160,22 @@ def test_csv_is_inert_and_says_the_same(done, shop, tmp_path):
     folder, model = shop
     result = score(write_config(folder), **model, reasons="all", format="csv", out=tmp_path)
     assert result.file.name == "scores.csv"
-    numbers = ["churn_probability", "low", "high", "value_at_risk", "expected_gain"]
-    pd.testing.assert_frame_equal(result.scores[numbers], done.scores[numbers])
-    assert list(result.scores["customer_id"]) == list(done.scores["customer_id"])
-    assert set(result.scores["as_of"]) == {AS_OF}
+    pd.testing.assert_frame_equal(result.scores, done.scores, check_exact=True)
+
+
+ODD = ["NA", "null", "", "'", "-", "=1", "'=1", "''=1", "'plain", "＝1", 'a"b', "a\nb", "\r\n=2"]
+
+
+def test_csv_gives_every_text_back_and_no_two_become_one(tmp_path):
+    table = pa.table(
+        {"customer_id": ODD, "reason_1": [None, *ODD[1:]], "gain": [None, *[0.1] * 12]},
+        schema=pa.schema({"customer_id": pa.string(), "reason_1": pa.string(), "gain": "double"}),
+    )
+    write_tables([table], tmp_path / "t.csv", table.schema)
+    assert read_csv(tmp_path / "t.csv", table.schema) == table
+    written = inert(table)["customer_id"].to_pylist()
+    assert len(set(written)) == len(ODD)
+    assert not any(text.startswith(tuple("=-＝\r\n")) for text in written)
 
 
 def test_cells_that_are_formulas_get_an_apostrophe_and_numbers_do_not(tmp_path):
@@ -203,6 +242,9 @@ def test_a_database_that_refuses_keeps_its_rows(shop, tmp_path):
         ({"to": "postgresql://u:hidden-word@host/db"}, "environment variable"),
         ({"to": "postgresql://u:${CX_ABSENT}@host/db"}, "CX_ABSENT"),
         ({"to": "scores.db"}, "URL"),
+        ({"to": "sqlite://scores.db"}, "three slashes"),
+        ({"to": "sqlite://"}, "in memory"),
+        ({"to": "duckdb:///:memory:"}, "in memory"),
         ({"to": "nosuch://host/db"}, "driver"),
         ({"to": "sqlite:///a.db", "limit": 3}, "limited"),
         ({"to": "sqlite:///a.db", "format": "csv"}, "parquet"),
@@ -297,10 +339,49 @@ def test_the_page_of_a_scored_date_is_inert_and_the_same_again(shop, done, tmp_p
     assert again.read_bytes() == page.read_bytes()
 
 
+def test_a_page_never_takes_the_place_of_other_files(done, tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    for place in (tmp_path, done.folder, done.folder.parent):
+        before = sorted(place.iterdir())
+        with pytest.raises(PublishError, match="folder of its own"):
+            write_scores_report(done.folder, out=place)
+        assert sorted(place.iterdir()) == before
+
+
+def test_scores_never_take_the_place_of_other_files_or_models(shop, tmp_path):
+    folder, model = shop
+    config, place = write_config(folder), tmp_path / f"as_of={AS_OF}"
+    place.mkdir()
+    (place / "notes.txt").write_text("mine")
+    with pytest.raises(PublishError, match="folder of its own"):
+        score(config, **model, out=tmp_path)
+    assert [path.name for path in place.iterdir()] == ["notes.txt"]
+    (place / "notes.txt").unlink()
+    first = score(config, **model, out=tmp_path)
+    told = first.manifest | {"model": "shop-satisfaction/1"}
+    write_json(place / "manifest.json", told)  # as if another model had been scored here
+    with pytest.raises(PublishError, match="'shop-satisfaction'"):
+        score(config, **model, out=tmp_path)
+    assert left_in(tmp_path) == []
+
+
+def test_a_page_is_never_made_of_two_results(shop, tmp_path, monkeypatch):
+    folder, model = shop
+    result = score(write_config(folder), **model, out=tmp_path, reasons="none")
+    render = scores_page._render
+
+    def replaced_meanwhile(*arguments):
+        score(write_config(folder), **model, out=tmp_path, reasons="top=1")
+        return render(*arguments)
+
+    monkeypatch.setattr(scores_page, "_render", replaced_meanwhile)
+    with pytest.raises(DataError, match="replaced while"):
+        write_scores_report(result.folder, out=tmp_path / "page")
+    assert not (tmp_path / "page").exists()
+
+
 def test_a_page_is_made_of_a_whole_result_only(done, tmp_path):
     from shutil import copytree
-
-    from cxpredict.errors import DataError
 
     with pytest.raises(DataError, match="manifest"):
         write_scores_report(tmp_path)

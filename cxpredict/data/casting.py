@@ -23,6 +23,7 @@ _ISO_WITH_OFFSET = (
 _NO_SECONDS = r"^(\d{4}-\d\d-\d\d[T ]\d\d:\d\d)( ?[^\d:].*)$"
 _DECIMAL_COMMA = r"^ *[-+]?\d+(\.\d{3})*,\d+ *$"
 _BARE_NUMBER = r"^[-+]?\d+(\.\d+)?$"
+_SCIENTIFIC = r"^\d(\.\d+)?[eE]\+\d+$"
 _FORMS = [
     (2e4, 7e4, "days since 1899, as Excel counts", "1899-12-30", "1 day"),
     (5e8, 5e9, "seconds since 1970", "1970-01-01", "1 second"),
@@ -142,7 +143,8 @@ def _absent(raw: ir.Value) -> ir.BooleanValue:
 def _id(column: str, raw: ir.Value) -> Cast:
     """Read ids as text: equal spellings are one, blanks around them are none of them."""
     as_text = [(column, "numbers read as text", raw.notnull())] if raw.type().is_numeric() else []
-    if raw.type().is_floating() or raw.type().is_decimal():
+    exact = raw.type().is_decimal() and raw.type().scale == 0
+    if raw.type().is_floating() or (raw.type().is_decimal() and not exact):
         number = raw.cast("float64")
         lost = number.notnull() & ~number.isnan() & ((number % 1 != 0) | (number.abs() >= 2**53))
         text = ibis.ifelse(lost | number.isnan(), ibis.null("float64"), number)
@@ -152,7 +154,11 @@ def _id(column: str, raw: ir.Value) -> Cast:
     spelled = raw.cast("string")
     text = _nfc(spelled).strip().nullif("")
     normalised = (column, "spelling normalised (blanks around, Unicode NFC)", spelled != text)
-    return Cast(text, [(column, "NUL byte", text.re_search(r"\x00"))], as_text or [normalised])
+    rules = [
+        (column, "NUL byte", text.re_search(r"\x00")),
+        (column, "digits lost: an id in scientific notation", text.re_search(_SCIENTIFIC)),
+    ]
+    return Cast(text, rules, as_text or [normalised])
 
 
 def _number(name: str, source: Source, column: str, raw: ir.Value) -> Cast:

@@ -129,7 +129,9 @@ def _find(database: Any, name: str, place: Place) -> ir.Table:
 def _batches(database: Any, table: ir.Table) -> pa.RecordBatchReader:
     if database.name == "sqlite":
         return _text_batches(database, table)
-    return table.to_pyarrow_batches(chunk_size=_BATCH)
+    batches = table.to_pyarrow_batches(chunk_size=_BATCH)
+    plain = (batch.cast(batches.schema) for batch in batches)  # enums come as dictionaries
+    return pa.RecordBatchReader.from_batches(batches.schema, plain)
 
 
 def _text_batches(database: Any, table: ir.Table) -> pa.RecordBatchReader:
@@ -152,4 +154,6 @@ def _text(value: Any) -> str | None:
         return value
     if isinstance(value, bytes):
         raise TypeError("bytes")
+    if isinstance(value, float) and value.is_integer():  # an id beside a gap: 7.0 is 7
+        return str(int(value)) if abs(value) < 2**53 else f"{value:.16e}"
     return repr(value)

@@ -90,19 +90,46 @@ def _read_parquet(connection: Any, files: list[Path], root: Path) -> ir.Table:
     partitioned = root.is_dir() and any(
         "=" in part for file in files for part in file.relative_to(root).parts[:-1]
     )
-    return connection.read_parquet(
-        [glob.escape(str(file)) for file in files],
+    paths = [glob.escape(str(file)) for file in files]
+    table = connection.read_parquet(
+        paths,
         union_by_name=True,
         hive_partitioning=partitioned,
         **({"hive_types_autocast": False} if partitioned else {}),
     )
+    _refuse_mixed_zones(connection, root.name, paths, table)
+    return table
 
 
 def _read_remote(connection: Any, place: Place) -> ir.Table:
     url = fill_variables(place.label, "path")
     if not url.split("?")[0].lower().endswith(tuple(_PARQUET)):
         url = url.rstrip("/") + "/**/*.parquet"
-    return connection.read_parquet(url, union_by_name=True, hive_types_autocast=False)
+    table = connection.read_parquet(url, union_by_name=True, hive_types_autocast=False)
+    _refuse_mixed_zones(connection, place.label, [url], table)
+    return table
+
+
+def _refuse_mixed_zones(connection: Any, name: str, paths: list[str], table: ir.Table) -> None:
+    """Refuse times with a zone beside such without: united, the latter would be read as UTC."""
+    zoned = [
+        column.lower()
+        for column, kind in table.schema().items()
+        if kind.is_timestamp() and kind.timezone
+    ]
+    if not zoned:
+        return
+    query = (
+        "SELECT any_value(name) FROM parquet_schema(?) WHERE lower(name) IN (SELECT unnest(?)) "
+        "GROUP BY lower(name) HAVING count(DISTINCT coalesce(logical_type, '') "
+        "LIKE '%isAdjustedToUTC=1%') > 1 ORDER BY 1"
+    )
+    mixed = [column for (column,) in connection.con.execute(query, [paths, zoned]).fetchall()]
+    if mixed:
+        raise DataError(
+            f"{name}: the times in {', '.join(mixed[:5])} have a zone in some files and none in "
+            "others; write them alike, or read the files as two sources"
+        )
 
 
 def unreadable(place: Place, error: Exception) -> DataError:

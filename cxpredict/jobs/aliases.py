@@ -13,7 +13,7 @@ from cxpredict.errors import ConfigError, ModelError
 from cxpredict.jobs.evaluations import read_evaluation
 from cxpredict.jobs.gate import promotion_gate
 from cxpredict.jobs.recording import GATE_CHAMPION
-from cxpredict.jobs.tracking import Store
+from cxpredict.jobs.tracking import Store, registered
 
 _LONGEST_NAME = 200
 
@@ -117,10 +117,10 @@ def promote(
 def _aliases(store: Store, name: str) -> dict[str, str]:
     if not store.database.is_file():
         raise ModelError(f"{name}: no model store under {store.folder.name}/; train first")
-    found = store.client.search_registered_models(f"name = '{name}'")
-    if not found:
+    found = registered(store.client, name)
+    if found is None:
         raise ModelError(f"{name}: no such model in the registry; train first")
-    return {alias: str(number) for alias, number in found[0].aliases.items()}
+    return {alias: str(number) for alias, number in found.aliases.items()}
 
 
 def _version(client: Any, name: str, version: str | int | None, aliases: dict[str, str]) -> Any:

@@ -14,7 +14,7 @@ from cxpredict.jobs.bundle import Bundle
 from cxpredict.jobs.logged import pyfunc_arguments
 from cxpredict.jobs.recording import describe, describe_name, model_tags
 from cxpredict.jobs.results import TrainedModel
-from cxpredict.jobs.tracking import Store, local_path, quiet
+from cxpredict.jobs.tracking import Store, local_path, quiet, registered
 
 
 def register(
@@ -65,10 +65,10 @@ def _log(bundle: Bundle, saved: Path, digest: str) -> Any:
 
 
 def _describe_name(client: Any, bundle: Bundle) -> None:
-    words, found = describe_name(bundle), client.search_registered_models(f"name = '{bundle.name}'")
-    if not found:
+    words, found = describe_name(bundle), registered(client, bundle.name)
+    if found is None:
         client.create_registered_model(bundle.name, {"kind": bundle.kind}, words)
-    elif found[0].description != words:
+    elif found.description != words:
         client.update_registered_model(bundle.name, words)
 
 
@@ -127,8 +127,8 @@ def _place(client: Any, trained: TrainedModel, version: str) -> str:
 def champion_of(store: Store, name: str) -> Bundle | None:
     """Load the champion of a name; None if it has none."""
     with quiet():
-        found = store.client.search_registered_models(f"name = '{name}'")
-    if not found or "champion" not in found[0].aliases:
+        found = registered(store.client, name)
+    if found is None or "champion" not in found.aliases:
         return None
     return load_bundle(f"models:/{name}@champion", artifacts=store.folder)
 
@@ -219,10 +219,13 @@ def _fetch(store: Store, found: Any) -> Path:
 
 def _absent(store: Store, name: str, version: str) -> str:
     """Say why there is no such version, and what to do."""
-    found = store.client.search_registered_models(f"name = '{name}'")
-    if version == "@champion" and found and "refused" in found[0].aliases:
+    found = registered(store.client, name)
+    if found is None:
+        return "no such model in the registry; train first"
+    if version == "@champion" and "refused" in found.aliases:
         return "no version has passed the promotion gate; the report says why"
-    return "no such model in the registry; train first"
+    known = ", ".join(sorted(found.aliases)[:5]) or "none"
+    return f"the model has no such version or alias; its aliases are: {known}"
 
 
 def _parse_model_uri(uri: str) -> tuple[str, str]:

@@ -168,6 +168,18 @@ def every(search: Callable[..., Any], *arguments: Any) -> Iterator[Any]:
             return
 
 
+def registered(client: Any, name: str) -> Any:
+    """Give the registered model of a name, whatever stands in the name; None if there is none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return None
+
+
 @contextmanager
 def _temporary_files_in(place: Path) -> Iterator[None]:
     own, before = place / str(os.getpid()), tempfile.tempdir

@@ -93,6 +93,28 @@ def test_a_large_id_beside_a_gap_keeps_its_last_digit(tmp_path):
     assert rows(open_sales(tmp_path, **PLACE)).customer_id.tolist() == ["9007199254740993"]
 
 
+def test_an_id_stored_as_a_number_with_a_point_is_that_number(tmp_path):
+    # a column of whole numbers with a gap, as pandas writes it; 2^53 has lost its neighbour
+    ids = [7.0, None, 2.0**53, 1e16]
+    sqlite(tmp_path, [(n, "2024-02-01", 3.0) for n in ids], "id REAL, at TEXT, amount REAL")
+    log = open_sales(tmp_path, **PLACE)
+    assert rows(log)[["customer_id", "amount"]].values.tolist() == [["7", 3.0]]
+    rules = log.rules.set_index("rule")["rows"].to_dict()
+    lost = "customer_id: digits lost: an id in scientific notation"
+    assert rules == {"customer_id: is missing": 1, lost: 2}
+
+
+@pytest.mark.parametrize(
+    ("sql", "read"),
+    [("'a'::ENUM ('a', 'b')", "a"), ("9007199254740993::DECIMAL(38, 0)", "9007199254740993")],
+)
+def test_exact_types_of_a_database_give_their_ids(tmp_path, sql, read):
+    with duckdb.connect(tmp_path / "shop.duckdb") as database:
+        database.execute(f"CREATE TABLE sales AS SELECT {sql} AS id, '2024-02-01' \"at\", 3 amount")
+    log = open_sales(tmp_path, connect="duckdb://shop.duckdb", database_table="sales")
+    assert rows(log).customer_id.tolist() == [read]
+
+
 def test_the_digest_is_of_the_rows_whatever_their_order(tmp_path):
     digests = []
     changed = [*SALES[:-1], ("c", "2024-02-03", "y")]

@@ -46,6 +46,17 @@ def test_files_are_united_by_names_and_never_lose_an_id(tmp_path):
     assert dict(zip(found.customer_id, found.amount, strict=True)) == {"7": 1.0, "007": 1.5}
 
 
+@pytest.mark.parametrize("other", ["2024-07-01 12:00", "2024-07-01"])
+def test_18_times_with_and_without_a_zone_are_not_united(tmp_path, other):
+    # united, noon in Berlin (10:00 UTC) would be read as 12:00 UTC
+    put(tmp_path / "lake" / "a.parquet", at=pd.to_datetime(["2024-07-01 12:00+00:00"]))
+    log = open_sales(tmp_path, path="lake", timezone="Europe/Berlin")
+    assert rows(log).occurred_at.tolist() == [pd.Timestamp("2024-07-01 12:00")]
+    put(tmp_path / "lake" / "b.parquet", at=pd.to_datetime([other]))
+    with pytest.raises(DataError, match="the times in at have a zone in some files and none"):
+        open_sales(tmp_path, path="lake", timezone="Europe/Berlin")
+
+
 def test_a_file_that_lacks_a_required_column_loses_no_row_silently(tmp_path):
     put(tmp_path / "lake" / "a.parquet")
     pd.DataFrame({"id": ["b"], "at": "2024-01-31"}).to_parquet(tmp_path / "lake" / "b.parquet")

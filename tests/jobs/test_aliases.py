@@ -203,6 +203,12 @@ def test_what_is_missing_is_named(registry, tmp_path):
         cx.promote(config, name, by="Ada", version=9)
     with pytest.raises(ModelError, match="no such model"):
         cx.promote(config, "flat-satisfaction", by="Ada")
+    with pytest.raises(ModelError, match="no such model"):
+        cx.promote(config, "it's", by="Ada")
+    with pytest.raises(ModelError, match="no such model"):
+        cx.load_bundle("models:/it's@champion", artifacts=store.folder)
+    with pytest.raises(ModelError, match="no such version or alias; its aliases are: champion"):
+        cx.load_bundle(f"models:/{name}@winner", artifacts=store.folder)
     with pytest.raises(ConfigError, match="the name of who decides"):
         cx.promote(config, name, by=" ")
     (tmp_path / "empty").mkdir()

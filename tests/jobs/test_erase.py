@@ -32,6 +32,7 @@ def artifacts(tmp_path_factory):
     run = cx.train(config)
     cx.write_report(run)
     scores = cx.score(config, model="models:/flat-churn@champion", as_of="2024-01-01")
+    cx.write_scores_report(scores.folder)
     return config, folder / "artifacts", run, scores
 
 
@@ -72,7 +73,7 @@ def test_an_unknown_customer_changes_no_byte(artifacts):
 def test_a_customer_is_gone_from_scores_reports_and_rejects_and_nobody_else_is(artifacts, tmp_path):
     config, folder, run, scores = artifacts
     customer = run.models[0].at_risk.customer_id[0]  # so the report names them
-    assert len(holding(folder, customer)) == 3  # scores, the report and its copy in MLflow
+    assert len(holding(folder, customer)) == 4  # scores, their page, the report, its copy in MLflow
     written = pd.read_parquet(scores.folder / "scores.parquet")
     before = written.set_index("customer_id").drop(customer)
     done = erase(config, customer)
@@ -81,7 +82,7 @@ def test_a_customer_is_gone_from_scores_reports_and_rejects_and_nobody_else_is(a
     place = Path("scores/flat-churn/as_of=2024-01-01")
     rows = done.files.set_index("file")["rows"]
     assert rows[str(place / "scores.parquet")] == 1
-    assert rows.drop(str(place / "scores.parquet")).tolist() == [1, 1]
+    assert rows.drop(str(place / "scores.parquet")).tolist() == [1, 1, 1]
     after = pd.read_parquet(folder / place / "scores.parquet").set_index("customer_id")
     pd.testing.assert_frame_equal(after, before)
     manifest = json.loads((folder / place / "manifest.json").read_text())
@@ -190,6 +191,10 @@ def test_csv_keeps_every_byte_of_the_others(tmp_path):
         ("'x", "x", False),
         ("e\u0301", "\u00e9", True),
         (7, "7", True),
+        (7.0, "7", True),
+        (7.5, "7", False),
+        (" c1\t", "c1", True),
+        ("c1", "c1 ", True),
         (None, "None", False),
     ],
 )

@@ -6,6 +6,7 @@ import json
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from string import whitespace
 from typing import TYPE_CHECKING, Any, Self
 
 from cxpredict.data.sources import columns_in
@@ -26,7 +27,7 @@ class Person:
     Attributes
     ----------
     customer : str
-        Id, normalised as the log does it (NFC).
+        Id, normalised as the log does it (NFC, no blanks around).
     columns : mapping
         By source, the columns of the file that hold its customer's id: rejected rows are kept as
         they were read.
@@ -38,13 +39,14 @@ class Person:
     @classmethod
     def of(cls, config: Config, customer: str) -> Self:
         """Read an id, and where the sources of a run have theirs."""
-        if not customer:
+        spelled = _spelled(customer)
+        if not spelled:
             raise ConfigError("customer: expected the id of a customer, found an empty text")
         mapped = {name: source.columns.get(ID) for name, source in config.sources.items()}
         columns = {
             name: frozenset(columns_in(how)) for name, how in mapped.items() if how is not None
         }
-        return cls(unicodedata.normalize("NFC", customer), columns)
+        return cls(spelled, columns)
 
     def finder(self, names: Sequence[str]) -> Callable[[Sequence[Any]], bool] | None:
         """Give what tells, from the values of `names`, whether a row is theirs.
@@ -63,7 +65,7 @@ class Person:
         """Whether a value is the id; one that looks like a formula may have a quote before it."""
         if value is None:
             return False
-        text = unicodedata.normalize("NFC", str(value))
+        text = _spelled(value)
         quoted = self.customer.startswith(_FORMULA) and text == f"'{self.customer}"
         return text == self.customer or quoted
 
@@ -81,3 +83,10 @@ class Person:
             return False
         named = self.columns.get(str(source), frozenset()) & values.keys()
         return any(self.is_id(values[column]) for column in named or values)
+
+
+def _spelled(value: Any) -> str:
+    """Spell an id as the log does: a rejected row holds it as it was read."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return unicodedata.normalize("NFC", str(value)).strip(whitespace)

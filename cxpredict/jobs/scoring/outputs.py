@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import ibis.expr.types as ir
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
-FORMULA = r"^([=+\-@\t\r])"
-"""Cells that begin so are formulas to a spreadsheet."""
+FORMULA = r"^('*[=+\-@\t\r\n＝＋－＠])"
+"""Cells that begin so are formulas to a spreadsheet, or would be without their apostrophes."""
 GROUP_ROWS = 65_536
 
 
@@ -31,8 +32,9 @@ def write_tables(tables: Iterable[pa.Table], path: Path, schema: pa.Schema) -> N
     Notes
     -----
     In CSV a time at midnight is a date, and a text or a column name that begins with ``=``,
-    ``+``, ``-``, ``@``, a tab or a carriage return gets an apostrophe in front, ids too: strip it
-    where ids are joined, or read Parquet. Numbers are never changed.
+    ``+``, ``-``, ``@`` (full-width ones too), a tab or the end of a line gets an apostrophe in
+    front, ids too. So does one that begins with apostrophes before these: where ids are joined,
+    `told_back` takes exactly one away again; or read Parquet. Numbers are never changed.
     """
     if path.suffix == ".csv":
         _write_csv(tables, path, schema)
@@ -77,3 +79,24 @@ def inert(table: pa.Table) -> pa.Table:
             column = column.cast(pa.date32())
         columns[safe] = column
     return pa.table(columns)
+
+
+def told_back(texts: pd.Series) -> pd.Series:
+    """Take away the apostrophes that a CSV file of scores has before what looks like a formula.
+
+    Parameters
+    ----------
+    texts : Series of str
+        A column of the file, such as its ids.
+
+    Returns
+    -------
+    Series of str
+        As they were before they were written.
+
+    Examples
+    --------
+    >>> told_back(pd.Series(["'=1+1", "''=1+1", "'s-Gravenhage", "plain"])).tolist()
+    ['=1+1', "'=1+1", "'s-Gravenhage", 'plain']
+    """
+    return texts.str.replace(FORMULA.replace("^(", "^'("), r"\1", regex=True)

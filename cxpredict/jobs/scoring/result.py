@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from cxpredict.jobs.monitoring.drift import raise_if_drifted
 from cxpredict.jobs.publish import digest
+from cxpredict.jobs.scoring.outputs import told_back
 
 MANIFEST, DRIFT = "manifest.json", "drift.parquet"
 
@@ -43,7 +44,7 @@ class Scoring:
     def scores(self) -> pd.DataFrame:
         """One row per customer, read from the file: all of them, in memory."""
         if self.file.suffix == ".csv":
-            return pd.read_csv(self.file, dtype={"customer_id": "str"})
+            return _read_csv(self.file)
         return pq.read_table(self.file).to_pandas()
 
     @property
@@ -89,3 +90,10 @@ def finished(folder: Path, run_key: str) -> Scoring | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return Scoring(folder, manifest, "unchanged") if whole and same else None
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Read scores as they were before they were made safe for a spreadsheet; NA is a name too."""
+    frame = pd.read_csv(path, dtype={"customer_id": "str"}, keep_default_na=False, na_values=[""])
+    texts = frame.select_dtypes("str").columns
+    return frame.assign(**{name: told_back(frame[name]) for name in texts})

@@ -400,7 +400,7 @@ class Tally:
     """What was found: kind, exit code and seconds of each case, faults, a few examples."""
 
     def __init__(self):
-        self.cases, self.faults, self.examples = [], Counter(), []
+        self.cases, self.faults, self.examples, self.told = [], Counter(), [], 0
 
     def collect(self, worker):
         """Take what a worker has told since the last time."""
@@ -421,6 +421,12 @@ class Tally:
         self.faults.update(found)
         if found and len(self.examples) < 20:
             self.examples.append((found, case))
+
+    def tell(self, every):
+        """Print how far it is, now and then."""
+        if len(self.cases) // every > self.told:
+            self.told = len(self.cases) // every
+            print(f"{len(self.cases):,} cases: faults {dict(self.faults)}", flush=True)
 
     def table(self):
         """Count cases, exit codes and seconds by kind."""
@@ -444,6 +450,7 @@ def measure(cases, workers=WORKERS):
         running = [Worker(n, cases // workers, trained) for n in range(workers)]
         while running:
             running = [w for worker in running if (w := _watched(worker, tally)) is not None]
+            tally.tell(every=500)
             time.sleep(0.05)
     return tally
 

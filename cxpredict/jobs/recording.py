@@ -147,12 +147,12 @@ def describe_name(bundle: Bundle) -> str:
 
 
 def as_markdown(text: str) -> str:
-    """Write a text, which may hold names from the data, so that Markdown shows it as it is.
+    r"""Write a text, which may hold names from the data, so that Markdown shows it as it is.
 
     Examples
     --------
     >>> as_markdown("<b> or [x](y), but not calls_30d")
-    '&lt;b&gt; or \\\\[x\\\\](y), but not calls_30d'
+    '&lt;b&gt; or \\[x\\](y), but not calls_30d'
     """
     return _MARKDOWN.sub(r"\\\g<0>", html.escape(" ".join(text.split()), quote=False))
 

@@ -16,6 +16,7 @@ from random_log import PLAIN
 from shop import write_config
 
 import cxpredict as cx
+from cxpredict.jobs.experience.survey import _segments
 from cxpredict.jobs.recording import as_markdown
 from cxpredict.jobs.scoring.outputs import told_back, write_tables
 from cxpredict.jobs.scoring.result import Scoring
@@ -111,3 +112,15 @@ def empty_folder(tmp_path_factory):
 def test_mutated_inputs_are_read_or_refused(empty_folder, case):
     faults, _ = run_case(case, empty_folder(), None)
     assert faults == []
+
+
+def test_a_segment_of_a_few_customers_is_not_named(company):
+    customers = company.log.customers.to_pandas().head(40).assign(segment="large")
+    customers.loc[:10, "segment"], customers.loc[11:13, "segment"] = "eleven", "three"
+    customers.loc[14, "segment"] = "one"
+    log = cx.CustomerLog.from_frames(customers=customers)
+    index = pd.MultiIndex.from_product([customers["customer_id"], [pd.Timestamp("2024-01-01")]])
+    index.names = ["customer_id", "as_of"]
+    # 11 in "eleven", 25 in "large", 3 + 1 in segments that are not named
+    found = _segments(log, index).value_counts().to_dict()
+    assert found == {"large": 25, "eleven": 11, "(other)": 4}

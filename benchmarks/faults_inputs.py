@@ -233,7 +233,7 @@ CASE = st.integers(0, 9).flatmap(lambda die: scorings() if die == 0 else checked
 
 
 def run_case(case, folder, trained):
-    """Run one case in an empty folder; the faults found, as a list."""
+    """Run one case in an empty folder; the faults found, as a list, and the exit code."""
     if case["kind"] == "score":
         return _run_scoring(case, folder, trained)
     (folder / "folder").mkdir()
@@ -261,7 +261,7 @@ def run_case(case, folder, trained):
             faults.append(SILENT)
     if done.code not in (0, 2, 3, 6, 7, 8):
         faults.append(f"exit code {done.code}")
-    return faults
+    return faults, done.code
 
 
 def _unexpected(done):
@@ -298,7 +298,7 @@ def _run_scoring(case, folder, trained):
         faults.append(f"exit code {done.code}")
     if done.code == 0:
         faults += _uncounted(frame, next(out.iterdir()))
-    return faults
+    return faults, done.code
 
 
 def _changed(frame, how, column, row):
@@ -353,9 +353,10 @@ def work(number, cases, trained, started, results):
     def each(case):
         folder = Path(tempfile.mkdtemp(prefix="faults"))
         try:
-            started.value = time.monotonic()
-            found = _guarded(case, folder, trained)
-            results.put((case["kind"], found, repr(case)[:2_000]))
+            results.put(repr(case)[:2_000])
+            started.value = began = time.monotonic()
+            found, code = _guarded(case, folder, trained)
+            results.put((case["kind"], code, time.monotonic() - began, found))
         finally:
             started.value = 0.0
             shutil.rmtree(folder, ignore_errors=True)
@@ -368,7 +369,7 @@ def _guarded(case, folder, trained):
     try:
         return run_case(case, folder, trained)
     except Exception as error:  # an error of the command line that it did not catch itself
-        return [f"raised {type(error).__name__}: {error}"]
+        return [f"raised {type(error).__name__}: {error}"], None
 
 
 class Worker:
@@ -380,13 +381,14 @@ class Worker:
         arguments = (number, cases, trained, self.started, self.results)
         self.process = context.Process(target=work, args=arguments, daemon=True)
         self.number, self.left, self.trained = number, cases, trained
+        self.case = ""
         self.process.start()
 
     @property
     def hangs(self):
-        """Whether the case at work has had its time."""
-        began = self.started.value
-        return began > 0 and time.monotonic() - began > SECONDS
+        """Whether the case at work has had its time, more of it where others use the machine."""
+        began, crowd = self.started.value, os.getloadavg()[0] / (os.cpu_count() or 1)
+        return began > 0 and time.monotonic() - began > SECONDS * max(crowd, 1.0)
 
     def end(self):
         """Stop the process."""
@@ -394,59 +396,96 @@ class Worker:
         self.process.join()
 
 
+class Tally:
+    """What was found: kind, exit code and seconds of each case, faults, a few examples."""
+
+    def __init__(self):
+        self.cases, self.faults, self.examples, self.told = [], Counter(), [], 0
+
+    def collect(self, worker):
+        """Take what a worker has told since the last time."""
+        while not worker.results.empty():
+            result = worker.results.get()
+            if result is None:
+                worker.left = 0
+            elif isinstance(result, str):
+                worker.case = result
+            else:
+                *case, found = result
+                worker.left -= 1
+                self.cases.append(case)
+                self.blame(found, worker.case)
+
+    def blame(self, found, case):
+        """Note faults of a case."""
+        self.faults.update(found)
+        if found and len(self.examples) < 20:
+            self.examples.append((found, case))
+
+    def tell(self, every):
+        """Print how far it is, now and then."""
+        if len(self.cases) // every > self.told:
+            self.told = len(self.cases) // every
+            print(f"{len(self.cases):,} cases: faults {dict(self.faults)}", flush=True)
+
+    def table(self):
+        """Count cases, exit codes and seconds by kind."""
+        frame = pd.DataFrame(self.cases, columns=["kind", "code", "seconds"])
+        codes = pd.crosstab(frame["kind"], frame["code"].astype(str).radd("exit "))
+        seconds = frame.groupby("kind")["seconds"].agg(["count", "median", "max"]).round(2)
+        return seconds.rename(columns={"count": "cases"}).join(codes)
+
+    @property
+    def scored(self):
+        """Share of the `score` cases that really scored: exit code 0, no short cut."""
+        codes = [code for kind, code, _ in self.cases if kind == "score"]
+        return codes.count(0) / max(len(codes), 1)
+
+
 def measure(cases, workers=WORKERS):
-    """Run cases in worker processes; counts by kind and faults, with a few examples."""
-    kinds, faults, examples = Counter(), Counter(), []
+    """Run cases in worker processes."""
+    tally = Tally()
     with tempfile.TemporaryDirectory() as place:
         trained = train_flat(Path(place))
         running = [Worker(n, cases // workers, trained) for n in range(workers)]
         while running:
-            for worker in list(running):
-                _collect(worker, kinds, faults, examples)
-                if worker.left <= 0:
-                    worker.process.join(30)
-                    running.remove(worker)
-                elif worker.hangs or not worker.process.is_alive():
-                    what = "hangs" if worker.hangs else "killed the process"
-                    worker.end()
-                    _collect(worker, kinds, faults, examples)
-                    faults[what] += 1
-                    running.remove(worker)
-                    if worker.left > 1:
-                        next_seed = worker.number + 1_000
-                        running.append(Worker(next_seed, worker.left - 1, trained))
+            running = [w for worker in running if (w := _watched(worker, tally)) is not None]
+            tally.tell(every=500)
             time.sleep(0.05)
-    return kinds, faults, examples
+    return tally
 
 
-def _collect(worker, kinds, faults, examples):
-    while not worker.results.empty():
-        result = worker.results.get()
-        if result is None:
-            worker.left = 0
-            return
-        worker.left -= 1
-        kind, found, case = result
-        kinds[kind] += 1
-        faults.update(found)
-        if found and len(examples) < 20:
-            examples.append((found, case))
+def _watched(worker, tally):
+    """Look after a worker: give it, its successor if a case ended it, or None when it is done."""
+    tally.collect(worker)
+    if worker.left <= 0:
+        worker.process.join(30)
+        return None
+    if not worker.hangs and worker.process.is_alive():
+        return worker
+    what = "hangs" if worker.hangs else "killed the process"
+    worker.end()
+    tally.collect(worker)
+    tally.blame([what], worker.case)
+    left = worker.left - 1
+    return Worker(worker.number + 1_000, left, worker.trained) if left > 0 else None
 
 
 def bars(scale=1.0):
     """Yield the bars of this part."""
     cases = max(int(CASES * scale), 40)
-    kinds, faults, examples = measure(cases)
-    print(pd.Series(kinds, name="cases").to_frame().to_string())
-    for found, case in examples:
+    tally = measure(cases)
+    faults, tried = tally.faults, len(tally.cases)
+    print(tally.table().to_string())
+    for found, case in tally.examples:
         print("FAULT", found, case)
     silent, hangs = faults.pop(SILENT, 0), faults.pop("hangs", 0)
-    tried = sum(kinds.values())
     results = {
         "mutated inputs tried": (tried, f">= {int(cases * 0.9)}", tried >= cases * 0.9),
         "tracebacks and internal errors": (sum(faults.values()), "0", not faults),
         "hangs over 10 s": (hangs, "0", hangs == 0),
         "silently wrong (rows do not add up)": (silent, "0", silent == 0),
+        "share of score cases that score": (round(tally.scored, 3), ">= 0.3", tally.scored >= 0.3),
     }
     for name, (value, bound, holds) in results.items():
         yield {"name": name, "value": value, "bound": bound, "holds": bool(holds)}

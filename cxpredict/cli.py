@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 import time
@@ -38,6 +39,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 ConfigFile = Annotated[Path, typer.Argument(help="YAML file of the run.")]
 
 
@@ -243,7 +245,8 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _fail(message: str, exit_code: int) -> NoReturn:
-    Console(stderr=True).print(f"cxpredict: {message}", style="red", markup=False, soft_wrap=True)
+    told = _visible(f"cxpredict: {message}")
+    Console(stderr=True).print(told, style="red", markup=False, soft_wrap=True)
     sys.exit(exit_code)
 
 
@@ -256,6 +259,7 @@ def _working() -> Iterator[Callable[[str], None]]:
 
         def say(step: str) -> None:
             seconds = time.monotonic() - started
+            step = _visible(step)
             console.print(f"{seconds:6.1f} s  {step}", markup=False, highlight=False)
             status.update(escape(step))
 
@@ -285,8 +289,13 @@ def _counting() -> Iterator[Callable[[str, int, int], None]]:
         yield tell
 
 
+def _visible(text: str) -> str:
+    """Spell what moves a terminal's cursor, colours it or turns the text, instead of sending it."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
 def _print(line: str) -> None:
-    Console().print(line, markup=False, highlight=False, soft_wrap=True)
+    Console().print(_visible(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _show(frame: pd.DataFrame, title: str) -> None:
@@ -296,7 +305,7 @@ def _show(frame: pd.DataFrame, title: str) -> None:
             str(column), justify="right" if frame[column].dtype.kind in "if" else "left"
         )
     for row in frame.itertuples(index=False):
-        table.add_row(*(escape(_cell(value)) for value in row))
+        table.add_row(*(escape(_visible(_cell(value))) for value in row))
     Console().print(table)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from cxpredict.jobs.results import Experience, TrainedModel
 
 _LONGEST_TAG = 4_000
+_MARKDOWN = re.compile(r"[\\`*\[\]~|]|(?<![^\W_])_|_(?![^\W_])")
+"""What Markdown reads as more than a letter, inside a line; a _ within a word is none."""
 HEADLINES = ("roc_auc", "log_loss", "ece")
 GATE_CHAMPION = "gate.champion"
 """Tag: version of the champion that the gate held the model against, or ``none``."""
@@ -125,8 +129,9 @@ def describe(model: TrainedModel) -> str:
         f"- {name}: {row.estimate:.3f} (95 % interval {row.low:.3f} to {row.high:.3f})"
         for name, row in table.loc[list(HEADLINES)].iterrows()
     ]
-    lines = [f"**{model.bundle.name}**: `{model.bundle.problem!r}`", *figures]
-    return "\n".join([*lines, *(f"- {note}" for note in model.notes), "- see report.html"])
+    lines = [f"**{model.bundle.name}**: {_code(model.bundle.problem)}", *figures]
+    notes = (f"- {as_markdown(note)}" for note in model.notes)
+    return "\n".join([*lines, *notes, "- see report.html"])
 
 
 def describe_name(bundle: Bundle) -> str:
@@ -138,7 +143,23 @@ def describe_name(bundle: Bundle) -> str:
         "refused": "did not pass the gate",
     }
     lines = [f"- `@{name}` {meaning}" for name, meaning in aliases.items()]
-    return "\n".join([f"Risk of `{bundle.problem!r}`.", "", *lines])
+    return "\n".join([f"Risk of {_code(bundle.problem)}.", "", *lines])
+
+
+def as_markdown(text: str) -> str:
+    r"""Write a text, which may hold names from the data, so that Markdown shows it as it is.
+
+    Examples
+    --------
+    >>> as_markdown("<b> or [x](y), but not calls_30d")
+    '&lt;b&gt; or \\[x\\](y), but not calls_30d'
+    """
+    return _MARKDOWN.sub(r"\\\g<0>", html.escape(" ".join(text.split()), quote=False))
+
+
+def _code(problem: object) -> str:
+    """Write a problem as code, which no backtick of its names ends."""
+    return "`{}`".format(repr(problem).replace("`", "'"))
 
 
 def _metrics(metrics: pd.DataFrame, *, prefix: str = "") -> None:

@@ -317,7 +317,8 @@ def test_small_segments_are_hidden_and_names_are_only_text(company_run, tmp_path
 
 
 def test_hostile_names_stay_text(hostile_run):
-    soup = BeautifulSoup(write_report(hostile_run).read_text(encoding="utf-8"), "html.parser")
+    page = write_report(hostile_run).read_text(encoding="utf-8")
+    soup = BeautifulSoup(page, "html.parser")
     check_inert(soup)
     assert soup.find(["u", "i", "em"]) is None
     text = text_of(soup)

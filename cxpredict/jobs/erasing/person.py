@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from cxpredict.data.sources import columns_in
 from cxpredict.errors import ConfigError
+from cxpredict.jobs.scoring.outputs import FORMULA
 
 if TYPE_CHECKING:
     from cxpredict.config import Config
 
 ID = "customer_id"
 RECORD = ("source", "record")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,7 +67,7 @@ class Person:
         if value is None:
             return False
         text = _spelled(value)
-        quoted = self.customer.startswith(_FORMULA) and text == f"'{self.customer}"
+        quoted = re.match(FORMULA, self.customer) is not None and text == f"'{self.customer}"
         return text == self.customer or quoted
 
     def _in_record(self, source: Any, record: Any) -> bool:

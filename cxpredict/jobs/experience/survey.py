@@ -11,6 +11,7 @@ import pandas as pd
 from cxpredict.config import Config
 from cxpredict.config.value import NpsSettings
 from cxpredict.data.log import CustomerLog
+from cxpredict.data.suppression import MIN_RESPONDENTS
 from cxpredict.errors import DataError
 from cxpredict.features.aggregates import aggregates_of
 from cxpredict.features.build import build_features
@@ -91,9 +92,11 @@ def _invitations(log: CustomerLog, start: pd.Timestamp, end: pd.Timestamp) -> pd
 
 
 def _segments(log: CustomerLog, index: pd.MultiIndex) -> pd.Series | None:
-    """Segment of the customer of each row, if there are several."""
+    """Segment of the customer of each row, if there are several; those of a few are not named."""
     segments = log.customers.select("customer_id", "segment").to_pandas()
     of_customer = segments.set_index("customer_id")["segment"].dropna()
+    size = of_customer.map(of_customer.value_counts())
+    of_customer = of_customer.where(size >= MIN_RESPONDENTS, "(other)")
     if of_customer.nunique() < 2:
         return None
     by = index.get_level_values("customer_id").map(of_customer)

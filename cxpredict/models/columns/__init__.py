@@ -21,6 +21,7 @@ from cxpredict.models.columns.kinds import (
     RARE_LEVEL,
     as_levels,
     as_numbers,
+    of_one_customer,
     recognise,
     unfit_category,
 )
@@ -44,7 +45,8 @@ class Column:
     kind : {"number", "flag", "category"}
         How its values are read.
     levels : tuple of str
-        Sorted levels of a category; one of over 100 levels keeps those of at least 2 rows.
+        Sorted levels of a category; one of over 100 levels keeps those of at least 2 rows. A level
+        of one customer (by `customer_id` of the index) is personal and is never kept.
     fill : float or None
         What a gap at prediction is read as, in a column without gaps at fit, because LightGBM
         would read it as zero: the median of a number or flag, the more frequent level of a
@@ -279,6 +281,7 @@ def _learn(name: str, kind: str, values: pd.Series) -> tuple[Column, Floats, int
         count = count.groupby(level=0).sum()
         pooled = len(count) > CERTAIN_LEVELS
         kept = count[count >= RARE_LEVEL] if pooled else count
+        kept = kept.drop(of_one_customer(positions, spelled, values.index), errors="ignore")
         column = Column(name, "category", tuple(sorted(kept.index)), pooled=pooled)
         codes = column.read(values)[0]
         if len(kept) == 2 and not np.isnan(codes).any():

@@ -10,10 +10,11 @@ import pandas as pd
 
 from cxpredict.errors import ModelError
 
-__all__ = ["as_levels", "as_numbers", "recognise", "unfit_category"]
+__all__ = ["as_levels", "as_numbers", "of_one_customer", "recognise", "unfit_category"]
 
 Floats = npt.NDArray[np.float64]
 
+CUSTOMER = "customer_id"
 CERTAIN_LEVELS = 100
 """Up to this many distinct values text is a category without further questions."""
 ID_SHARE = 0.9
@@ -105,6 +106,19 @@ def as_levels(values: pd.Series) -> tuple[npt.NDArray[np.intp], list[str]]:
             f"Column {values.name!r} holds lists or other containers: convert it to text."
         ) from None
     return np.asarray(codes, dtype=np.intp), [_spell(level) for level in levels]
+
+
+def of_one_customer(
+    positions: npt.NDArray[np.intp], spelled: list[str], index: pd.Index
+) -> list[str]:
+    """List the levels that a single customer has, where the index names customers."""
+    if CUSTOMER not in index.names:
+        return []
+    found = pd.DataFrame({"place": positions, CUSTOMER: index.get_level_values(CUSTOMER)})
+    found = found[found["place"] >= 0]
+    found["level"] = [spelled[place] for place in found["place"]]
+    customers = found.groupby("level")[CUSTOMER].nunique()
+    return list(customers.index[customers == 1])
 
 
 def _spell(level: Any) -> str:

@@ -103,6 +103,14 @@ def test_the_same_bundle_gives_the_same_bytes_also_after_it_was_loaded(run, save
     assert digest == sha256(files["manifest.json"]).hexdigest() == run.models[0].bundle.digest
 
 
+def test_it_does_not_hold_the_smallest_and_largest_value_of_a_feature(run):
+    bundle = run.models[0].bundle
+    boosters = [text for name, text in bundle.files().items() if name.startswith("booster_")]
+    for text in boosters:
+        (infos,) = (line for line in text.splitlines() if line.startswith(b"feature_infos="))
+        assert set(infos.removeprefix(b"feature_infos=").split()) <= {b"[-inf:inf]", b"none"}
+
+
 def test_its_parts_are_where_people_look_for_them(run):
     bundle = run.models[0].bundle
     files = bundle.files()

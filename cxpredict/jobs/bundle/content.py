@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,26 @@ def files_of(bundle: Bundle) -> dict[str, bytes]:
         BASELINE: bundle.baseline,
     }
     files = {name: to_json(part) for name, part in contents.items() if part is not None}
-    return files | {name: text.encode("utf-8") for name, text in boosters.items()}
+    return files | {name: _without_ranges(text).encode("utf-8") for name, text in boosters.items()}
+
+
+def _without_ranges(booster: str) -> str:
+    r"""Leave out the smallest and largest value of each feature: they are those of one customer.
+
+    LightGBM writes them down and never uses them.
+
+    Examples
+    --------
+    >>> _without_ranges("feature_infos=[2.5:123456.75] none\ntree_sizes=9")
+    'feature_infos=[-inf:inf] none\ntree_sizes=9'
+    """
+    return re.sub(
+        r"^feature_infos=.*$",
+        lambda line: re.sub(r"\[[^]]*\]", "[-inf:inf]", line.group()),
+        booster,
+        count=1,
+        flags=re.MULTILINE,
+    )
 
 
 def fields_of(files: Mapping[str, bytes]) -> dict[str, Any]:

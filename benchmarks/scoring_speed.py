@@ -104,7 +104,7 @@ def _reasons(bundle, X):
 
 def _explainers(name, bundle, scale):
     """Compare contributions and reasons of everyone with other explainers, side by side."""
-    few, many = max(int(1_000 * scale), 200), max(int(100_000 * scale), 10_000)
+    few, many = max(int(2_000 * scale), 200), max(int(100_000 * scale), 10_000)
     X = features(many, seed=7)
     matrix = bundle.model.ensemble_.encoding.apply(X.to_numpy())
     boosters = list(bundle.model.ensemble_.boosters)
@@ -156,6 +156,7 @@ def _woodelf(boosters, matrix, exact, processes):
     try:
         import woodelf  # noqa: F401
     except ImportError:
+        print("woodelf-explainer is not installed, so not measured: pip install cxpredict[peers]")
         return float("nan"), float("nan")
     texts = [booster.model_to_string() for booster in boosters]
     tasks = [(texts, part) for part in np.array_split(matrix, processes)]

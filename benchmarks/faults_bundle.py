@@ -113,9 +113,9 @@ def registered(bundle, saved, folder):
     """Register a saved bundle as champion; return where its files are."""
     import mlflow
 
-    from cxpredict.jobs.logged import pyfunc_arguments
-    from cxpredict.jobs.runs import tracked
-    from cxpredict.jobs.tracking import Store
+    from cxpredict.jobs.registry.logged import pyfunc_arguments
+    from cxpredict.jobs.registry.runs import tracked
+    from cxpredict.jobs.registry.tracking import Store
 
     store = Store(folder)
     with tracked(store, "faults", run_name="faults") as run_id:

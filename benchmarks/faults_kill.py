@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "jobs" / "scoring")]
 
 PRELOAD = [
-    *("cxpredict.jobs.scoring", "cxpredict.report.scores", "cxpredict.jobs.train"),
+    *("cxpredict.jobs.scoring", "cxpredict.report.scores", "cxpredict.jobs.training.train"),
     *("sklearn.ensemble", "lightgbm", "mlflow", "mlflow.pyfunc", "sqlalchemy"),
 ]
 KILLS = {"score": 120, "report": 50, "train": 30}

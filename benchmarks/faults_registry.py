@@ -42,7 +42,7 @@ def write_run(folder, n=1_200):
 
 
 def store_of(config):
-    from cxpredict.jobs.tracking import Store
+    from cxpredict.jobs.registry.tracking import Store
 
     return Store(config.parent / "artifacts")
 
@@ -77,9 +77,9 @@ def _one(work, arguments, number, barrier, said):
 
 def register_many(folder, trained, count, number):
     """Register versions that differ; count them."""
-    from cxpredict.jobs.registry import register
-    from cxpredict.jobs.runs import tracked
-    from cxpredict.jobs.tracking import Store
+    from cxpredict.jobs.registry.runs import tracked
+    from cxpredict.jobs.registry.tracking import Store
+    from cxpredict.jobs.registry.versions import register
 
     store = Store(folder)
     for each in range(count):
@@ -138,7 +138,7 @@ def fresh_store(scale):
         run = cx.train(write_run(folder))
         trained = replace(run.models[0], at_risk=pd.DataFrame())
         found = at_once(register_many, folder / "fresh", trained, count)
-        from cxpredict.jobs.tracking import Store
+        from cxpredict.jobs.registry.tracking import Store
 
         store = Store(folder / "fresh")
         versions = store.client.search_model_versions()
@@ -169,7 +169,7 @@ def one_run_key():
 
 def kills(scale):
     """SIGTERM and SIGKILL in each step of training."""
-    from cxpredict.jobs.runs import close_dead_runs
+    from cxpredict.jobs.registry.runs import close_dead_runs
 
     count = max(2, round(KILLS * scale))
     for sent in (signal.SIGTERM, signal.SIGKILL):

@@ -64,7 +64,7 @@ def check(config: ConfigFile) -> None:
 @app.command()
 def train(config: ConfigFile) -> None:
     """Train, audit, evaluate, explain and register the models of a run; write its report."""
-    from cxpredict.jobs.train import train as run_training
+    from cxpredict.jobs.training.train import train as run_training
     from cxpredict.report.write import write_report
 
     with _working() as say:
@@ -206,7 +206,7 @@ def erase(
     also: Annotated[list[Path] | None, typer.Option(help="A further folder of scores.")] = None,
 ) -> None:
     """Remove a customer from the artifacts; list the models that were trained with them."""
-    from cxpredict.jobs.erase import erase as run_erasure
+    from cxpredict.jobs.erasing.erase import erase as run_erasure
 
     customer = sys.stdin.readline().rstrip("\r\n") if customer == "-" else customer
     with _working() as say:

@@ -13,7 +13,7 @@ from cxpredict.data.log import CustomerLog
 from cxpredict.drivers.contributions import Drivers
 from cxpredict.features.audit import LeakAudit
 from cxpredict.jobs.bundle import Bundle
-from cxpredict.jobs.gate import GateDecision
+from cxpredict.jobs.training.gate import GateDecision
 from cxpredict.value.nps.everyone import NpsOfEveryone
 from cxpredict.value.nps.response import ResponseWeights
 from cxpredict.value.rox.estimate import RoxEstimate

@@ -13,8 +13,8 @@ import pandas as pd
 from cxpredict.data.log import CustomerLog
 from cxpredict.drivers.wording import describe_feature
 from cxpredict.jobs.bundle import PACKAGES
-from cxpredict.jobs.gate import GateDecision
 from cxpredict.jobs.results import Experience, TrainedModel
+from cxpredict.jobs.training.gate import GateDecision
 from cxpredict.report.wording import MISSING, Outcome, count, decimal, percent
 from cxpredict.value.nps.response import ResponseWeights
 from cxpredict.value.rox.estimate import RoxEstimate

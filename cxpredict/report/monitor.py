@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from cxpredict.jobs.monitoring.monitor import Monitoring
 from cxpredict.jobs.monitoring.verdicts import judged
 from cxpredict.jobs.publish import publishing, write_json
-from cxpredict.jobs.tracking import quiet
+from cxpredict.jobs.registry.tracking import quiet
 from cxpredict.report import plots, wording
 from cxpredict.report.evidence import meaning_of
 from cxpredict.report.figures import Picture

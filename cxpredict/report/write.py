@@ -10,8 +10,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cxpredict.jobs.publish import publishing
+from cxpredict.jobs.registry.tracking import Store
 from cxpredict.jobs.results import TrainedModel, TrainingRun
-from cxpredict.jobs.tracking import Store
 from cxpredict.report import business, evidence, reasons, wording
 from cxpredict.report.experience import rox_view
 from cxpredict.report.figures import Picture, experience_pictures, model_pictures

@@ -16,9 +16,9 @@ from random_log import PLAIN
 from shop import write_config
 
 import cxpredict as cx
-from cxpredict.jobs.experience.survey import _segments
-from cxpredict.jobs.recording import as_markdown
+from cxpredict.jobs.registry.recording import as_markdown
 from cxpredict.jobs.scoring.outputs import read_csv, write_tables
+from cxpredict.jobs.training.experience.survey import _segments
 from cxpredict.models.columns import learn_columns
 from cxpredict.report.write import write_report
 

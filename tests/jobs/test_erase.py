@@ -16,7 +16,7 @@ from one_company import flat, people
 import cxpredict as cx
 from cxpredict.errors import ConfigError, DataError
 from cxpredict.features.store import FeatureStore
-from cxpredict.jobs.erase import erase
+from cxpredict.jobs.erasing.erase import erase
 from cxpredict.jobs.erasing.files import from_csv, from_feature_store, from_logged_table
 from cxpredict.jobs.erasing.person import Person
 from cxpredict.report.scores import write_scores_report

@@ -11,9 +11,9 @@ from bs4 import BeautifulSoup
 
 from cxpredict.config import parse_config
 from cxpredict.config.value import RoxSettings
-from cxpredict.jobs.experience import measure_experience
 from cxpredict.jobs.scoring.table import empty_scores
-from cxpredict.jobs.train import train
+from cxpredict.jobs.training.experience import measure_experience
+from cxpredict.jobs.training.train import train
 from cxpredict.report.evidence import risk_curve, row_weights
 from cxpredict.report.experience import headline, improvement_words
 from cxpredict.report.plots import label, png

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import DataError
 from cxpredict.jobs.bundle import Bundle
-from cxpredict.jobs.rows import outcome_of
 from cxpredict.jobs.scoring.table import PROBABILITY
+from cxpredict.jobs.training.rows import outcome_of
 
 __all__ = ["Cohort", "cohorts", "read_scores"]
 

@@ -22,11 +22,11 @@ from cxpredict.jobs.monitoring.notes import notes_on
 from cxpredict.jobs.monitoring.realised import realised, realised_segments
 from cxpredict.jobs.monitoring.runs import log_monitoring
 from cxpredict.jobs.monitoring.verdicts import reference_verdicts
-from cxpredict.jobs.promotion import segments_of
 from cxpredict.jobs.records import open_records
-from cxpredict.jobs.registry import load_bundle
+from cxpredict.jobs.registry.tracking import Store
+from cxpredict.jobs.registry.versions import load_bundle
 from cxpredict.jobs.scoring.money import value_if_kept
-from cxpredict.jobs.tracking import Store
+from cxpredict.jobs.training.promotion import segments_of
 
 __all__ = ["Monitoring", "monitor"]
 

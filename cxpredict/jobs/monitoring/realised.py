@@ -11,7 +11,7 @@ import pandas as pd
 from cxpredict.config.value import OfferSettings
 from cxpredict.data.suppression import MIN_RESPONDENTS, hidden_groups
 from cxpredict.jobs.monitoring.cohorts import Cohort
-from cxpredict.jobs.promotion import realised_gain
+from cxpredict.jobs.training.promotion import realised_gain
 from cxpredict.models.evaluation import evaluate
 from cxpredict.models.evaluation.inputs import aligned
 from cxpredict.models.evaluation.intervals import Bootstrap

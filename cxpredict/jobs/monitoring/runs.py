@@ -7,8 +7,8 @@ import pandas as pd
 from cxpredict.config import Config
 from cxpredict.jobs.bundle import Bundle
 from cxpredict.jobs.monitoring.verdicts import judged
-from cxpredict.jobs.runs import tracked
-from cxpredict.jobs.tracking import Store
+from cxpredict.jobs.registry.runs import tracked
+from cxpredict.jobs.registry.tracking import Store
 
 __all__ = ["log_monitoring"]
 

@@ -12,7 +12,7 @@ from cxpredict.data.checks import check_count
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import EmptyDataError
 from cxpredict.jobs.publish import holding
-from cxpredict.jobs.registry import load_bundle
+from cxpredict.jobs.registry.versions import load_bundle
 from cxpredict.jobs.scoring.batches import Progress
 from cxpredict.jobs.scoring.database import check_address, replace_rows
 from cxpredict.jobs.scoring.job import check_day, quality_of, run_job

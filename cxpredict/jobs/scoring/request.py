@@ -18,7 +18,7 @@ from cxpredict.config import Config
 from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError
 from cxpredict.jobs.bundle import PACKAGES, Bundle
-from cxpredict.jobs.provenance import code_sha256
+from cxpredict.jobs.registry.provenance import code_sha256
 
 FORMATS = ("parquet", "csv")
 ENGINES = ("duckdb", "ibis-framework", "numba", "pyarrow", "sqlglot")

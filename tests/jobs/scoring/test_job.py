@@ -22,7 +22,7 @@ from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, DataError, DriftError, ModelError, PublishError
 from cxpredict.jobs.publish import write_json
 from cxpredict.jobs.records import regroup
-from cxpredict.jobs.registry import load_bundle
+from cxpredict.jobs.registry.versions import load_bundle
 from cxpredict.jobs.scoring import score
 from cxpredict.jobs.scoring.outputs import inert, read_csv, write_tables
 from cxpredict.jobs.scoring.rows import score_customers

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from cxpredict.config import Config
 from cxpredict.data.log import CustomerLog
-from cxpredict.jobs.experience.improvement import measure_rox
-from cxpredict.jobs.experience.journey import audit_touchpoints
-from cxpredict.jobs.experience.survey import measure_nps
 from cxpredict.jobs.results import Experience
+from cxpredict.jobs.training.experience.improvement import measure_rox
+from cxpredict.jobs.training.experience.journey import audit_touchpoints
+from cxpredict.jobs.training.experience.survey import measure_nps
 
 
 def measure_experience(config: Config, log: CustomerLog) -> Experience:

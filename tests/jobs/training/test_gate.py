@@ -16,8 +16,8 @@ from cxpredict.config import load_config
 from cxpredict.config.value import OfferSettings
 from cxpredict.errors import ConfigError, ModelError
 from cxpredict.jobs import promotion
-from cxpredict.jobs.promotion import realised_gain
-from cxpredict.jobs.train import train
+from cxpredict.jobs.training.promotion import realised_gain
+from cxpredict.jobs.training.train import train
 from cxpredict.models.evaluation.reliability import calibration_noise
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,8 +5,8 @@ import cxpredict as cx
 from cxpredict.config import load_config
 from cxpredict.config.value import AnswerWithinSettings, ReferralSettings
 from cxpredict.errors import ConfigError
-from cxpredict.jobs.experience import measure_experience
 from cxpredict.jobs.records import check_names
+from cxpredict.jobs.training.experience import measure_experience
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from cxpredict.features.origin import origins_of
 from cxpredict.jobs.bundle import Bundle
 from cxpredict.jobs.monitoring.baseline import learn_baseline
 from cxpredict.jobs.results import TrainedModel
-from cxpredict.jobs.rows import Rows
+from cxpredict.jobs.training.rows import Rows
 from cxpredict.models.evaluation import (
     calibration_table,
     evaluate,

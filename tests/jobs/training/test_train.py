@@ -9,10 +9,10 @@ from mlflow import MlflowClient
 import cxpredict as cx
 from cxpredict.config import load_config
 from cxpredict.errors import ConfigError, DataError, LeakageError
-from cxpredict.jobs.evaluations import FILE, read_evaluation
-from cxpredict.jobs.recording import CUSTOMERS
-from cxpredict.jobs.tracking import local_path
-from cxpredict.jobs.train import train
+from cxpredict.jobs.registry.evaluations import FILE, read_evaluation
+from cxpredict.jobs.registry.recording import CUSTOMERS
+from cxpredict.jobs.registry.tracking import local_path
+from cxpredict.jobs.training.train import train
 
 
 def test_each_problem_gives_a_registered_champion(run):
@@ -93,7 +93,7 @@ def test_requirements_are_pinned_exactly(run):
 def test_the_logged_model_predicts_as_the_bundle_does(run):
     import mlflow
 
-    from cxpredict.jobs.tracking import quiet
+    from cxpredict.jobs.registry.tracking import quiet
 
     for model in run.models:
         bundle = model.bundle

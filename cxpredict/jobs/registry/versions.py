@@ -11,10 +11,10 @@ from typing import Any
 
 from cxpredict.errors import ModelError
 from cxpredict.jobs.bundle import Bundle
-from cxpredict.jobs.logged import pyfunc_arguments
-from cxpredict.jobs.recording import describe, describe_name, model_tags
+from cxpredict.jobs.registry.logged import pyfunc_arguments
+from cxpredict.jobs.registry.recording import describe, describe_name, model_tags
+from cxpredict.jobs.registry.tracking import Store, local_path, quiet, registered
 from cxpredict.jobs.results import TrainedModel
-from cxpredict.jobs.tracking import Store, local_path, quiet, registered
 
 
 def register(

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from cxpredict.errors import CxPredictError
-from cxpredict.jobs.tracking import Store, every, local_path, quiet
+from cxpredict.jobs.registry.tracking import Store, every, local_path, quiet
 
 STALE_DAYS = 7
 """A run of another machine that is RUNNING for longer than this is taken for dead."""

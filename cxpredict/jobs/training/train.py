@@ -19,20 +19,26 @@ from cxpredict.features.build import build_features
 from cxpredict.features.origin import Origin
 from cxpredict.features.problem import ChurnProblem, SatisfactionProblem
 from cxpredict.jobs.bundle import Bundle, Problem
-from cxpredict.jobs.comments import learn_comments
-from cxpredict.jobs.evaluations import evaluation_of
-from cxpredict.jobs.evidence import judge, notes_on
-from cxpredict.jobs.experience import measure_experience
-from cxpredict.jobs.promotion import check_segments, decide
-from cxpredict.jobs.provenance import run_key, training_customers
-from cxpredict.jobs.recording import log_customers, log_model, log_outcome, log_run, run_tags
 from cxpredict.jobs.records import check_names, open_records
-from cxpredict.jobs.registry import register
+from cxpredict.jobs.registry.evaluations import evaluation_of
+from cxpredict.jobs.registry.provenance import run_key, training_customers
+from cxpredict.jobs.registry.recording import (
+    log_customers,
+    log_model,
+    log_outcome,
+    log_run,
+    run_tags,
+)
+from cxpredict.jobs.registry.runs import tracked
+from cxpredict.jobs.registry.tracking import Store
+from cxpredict.jobs.registry.versions import register
 from cxpredict.jobs.results import TrainedModel, TrainingRun
-from cxpredict.jobs.rows import Rows, outcome_of, weights_of
-from cxpredict.jobs.runs import tracked
 from cxpredict.jobs.scoring.rows import score_customers
-from cxpredict.jobs.tracking import Store
+from cxpredict.jobs.training.comments import learn_comments
+from cxpredict.jobs.training.evidence import judge, notes_on
+from cxpredict.jobs.training.experience import measure_experience
+from cxpredict.jobs.training.promotion import check_segments, decide
+from cxpredict.jobs.training.rows import Rows, outcome_of, weights_of
 from cxpredict.models.churn import ChurnModel
 from cxpredict.models.satisfaction import SatisfactionModel
 

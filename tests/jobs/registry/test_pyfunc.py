@@ -20,10 +20,10 @@ import pytest
 
 import cxpredict as cx
 from cxpredict.errors import ModelError
-from cxpredict.jobs.logged import input_example, pyfunc_arguments, signature_of
+from cxpredict.jobs.registry.logged import input_example, pyfunc_arguments, signature_of
+from cxpredict.jobs.registry.serving import predict_frame
+from cxpredict.jobs.registry.tracking import quiet
 from cxpredict.jobs.scoring.rows import score_rows
-from cxpredict.jobs.serving import predict_frame
-from cxpredict.jobs.tracking import quiet
 
 N = 120
 

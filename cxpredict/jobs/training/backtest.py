@@ -16,9 +16,9 @@ from cxpredict.errors import ConfigError, ModelError
 from cxpredict.features.aggregates import aggregates_of
 from cxpredict.features.build import build_features
 from cxpredict.features.problem import ChurnProblem, SatisfactionProblem
-from cxpredict.jobs.promotion import realised_gain
-from cxpredict.jobs.rows import Rows, outcome_of, weights_of
 from cxpredict.jobs.scoring.money import value_if_kept
+from cxpredict.jobs.training.promotion import realised_gain
+from cxpredict.jobs.training.rows import Rows, outcome_of, weights_of
 from cxpredict.models.evaluation import compare
 from cxpredict.models.evaluation.inputs import aligned
 from cxpredict.models.evaluation.intervals import BinaryMeasure, Bootstrap, Sample

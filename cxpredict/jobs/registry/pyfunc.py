@@ -7,7 +7,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
 from cxpredict.jobs.bundle import Bundle
-from cxpredict.jobs.serving import predict_frame, with_nulls
+from cxpredict.jobs.registry.serving import predict_frame, with_nulls
 
 
 class CustomerModel(PythonModel):
@@ -21,7 +21,7 @@ class CustomerModel(PythonModel):
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Predict; see `cxpredict.jobs.serving.predict_frame`."""
+        """Predict; see `cxpredict.jobs.registry.serving.predict_frame`."""
         return with_nulls(predict_frame(self.bundle, model_input))
 
 

@@ -15,12 +15,12 @@ from scipy.special import expit, logit
 
 import cxpredict as cx
 from cxpredict.errors import ConfigError, ModelError
-from cxpredict.jobs.evaluations import FILE, evaluation_of, read_evaluation
-from cxpredict.jobs.gate import Check
-from cxpredict.jobs.provenance import fingerprint, run_key, training_customers
-from cxpredict.jobs.recording import GATE_CHAMPION, HEADLINES, TEST_ROWS
-from cxpredict.jobs.registry import _place
-from cxpredict.jobs.tracking import Store
+from cxpredict.jobs.registry.evaluations import FILE, evaluation_of, read_evaluation
+from cxpredict.jobs.registry.provenance import fingerprint, run_key, training_customers
+from cxpredict.jobs.registry.recording import GATE_CHAMPION, HEADLINES, TEST_ROWS
+from cxpredict.jobs.registry.tracking import Store
+from cxpredict.jobs.registry.versions import _place
+from cxpredict.jobs.training.gate import Check
 
 RECIPE = Path(__file__).resolve().parents[2] / "training" / "promote.py"
 

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from cxpredict.errors import ModelError
-from cxpredict.jobs.provenance import pseudonyms
-from cxpredict.jobs.recording import TEST_ROWS
+from cxpredict.jobs.registry.provenance import pseudonyms
+from cxpredict.jobs.registry.recording import TEST_ROWS
 
 if TYPE_CHECKING:
     from cxpredict.jobs.results import TrainedModel

@@ -7,7 +7,7 @@ import cxpredict as cx
 from cxpredict.config import parse_config
 from cxpredict.config.reading import read_yaml
 from cxpredict.errors import ConfigError, DataError
-from cxpredict.jobs.comments import learn_comments
+from cxpredict.jobs.training.comments import learn_comments
 
 DATES = pd.to_datetime(["2025-03-01", "2025-05-01"])
 

@@ -19,10 +19,10 @@ from cxpredict.config import Config, load_config
 from cxpredict.errors import ConfigError, DataError, PublishError
 from cxpredict.jobs.erasing.files import REWRITES
 from cxpredict.jobs.erasing.person import Person
-from cxpredict.jobs.provenance import fingerprint, pseudonyms
 from cxpredict.jobs.publish import digest, publishing, write_json
-from cxpredict.jobs.recording import CUSTOMERS
-from cxpredict.jobs.tracking import Store, every
+from cxpredict.jobs.registry.provenance import fingerprint, pseudonyms
+from cxpredict.jobs.registry.recording import CUSTOMERS
+from cxpredict.jobs.registry.tracking import Store, every
 
 MANIFEST = "manifest.json"
 _UNFINISHED = ".new"

@@ -15,12 +15,12 @@ from cxpredict.data.log import CustomerLog
 from cxpredict.errors import ConfigError, CxPredictError
 from cxpredict.features.build import build_features
 from cxpredict.jobs.bundle import Bundle
-from cxpredict.jobs.gate import promotion_gate
-from cxpredict.jobs.registry import champion_of
+from cxpredict.jobs.registry.tracking import Store
+from cxpredict.jobs.registry.versions import champion_of
 from cxpredict.jobs.results import TrainedModel
-from cxpredict.jobs.rows import Rows
 from cxpredict.jobs.scoring.money import value_if_kept
-from cxpredict.jobs.tracking import Store
+from cxpredict.jobs.training.gate import promotion_gate
+from cxpredict.jobs.training.rows import Rows
 from cxpredict.value.profit import expected_gain
 
 MOST_VALUES = 10

@@ -13,9 +13,9 @@ import mlflow
 import pytest
 
 from cxpredict.errors import DataError, PublishError
-from cxpredict.jobs import runs
-from cxpredict.jobs.runs import STALE_DAYS, Terminated, close_dead_runs, tracked
-from cxpredict.jobs.tracking import Store, quiet
+from cxpredict.jobs.registry import runs
+from cxpredict.jobs.registry.runs import STALE_DAYS, Terminated, close_dead_runs, tracked
+from cxpredict.jobs.registry.tracking import Store, quiet
 
 
 @pytest.fixture(scope="module")

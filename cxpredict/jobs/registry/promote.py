@@ -10,10 +10,10 @@ from typing import Any
 from cxpredict.config import Config, load_config
 from cxpredict.config.gate import GateSettings
 from cxpredict.errors import ConfigError, ModelError
-from cxpredict.jobs.evaluations import read_evaluation
-from cxpredict.jobs.gate import promotion_gate
-from cxpredict.jobs.recording import GATE_CHAMPION
-from cxpredict.jobs.tracking import Store, registered
+from cxpredict.jobs.registry.evaluations import read_evaluation
+from cxpredict.jobs.registry.recording import GATE_CHAMPION
+from cxpredict.jobs.registry.tracking import Store, registered
+from cxpredict.jobs.training.gate import promotion_gate
 
 _LONGEST_NAME = 200
 

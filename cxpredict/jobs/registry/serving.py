@@ -7,7 +7,7 @@ import pandas as pd
 
 from cxpredict.errors import ModelError
 from cxpredict.jobs.bundle import Bundle
-from cxpredict.jobs.logged import RESULTS, TEXTS, VALUE, takes_value
+from cxpredict.jobs.registry.logged import RESULTS, TEXTS, VALUE, takes_value
 from cxpredict.jobs.scoring.rows import score_rows
 from cxpredict.jobs.scoring.table import PROBABILITY
 from cxpredict.models.columns.kinds import as_numbers, recognise

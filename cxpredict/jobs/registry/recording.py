@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from cxpredict.jobs.provenance import code_sha256
+from cxpredict.jobs.registry.provenance import code_sha256
 
 if TYPE_CHECKING:
     from cxpredict.config import Config
     from cxpredict.data.log import CustomerLog
     from cxpredict.jobs.bundle import Bundle
-    from cxpredict.jobs.evaluations import Evaluation
-    from cxpredict.jobs.gate import GateDecision
+    from cxpredict.jobs.registry.evaluations import Evaluation
     from cxpredict.jobs.results import Experience, TrainedModel
+    from cxpredict.jobs.training.gate import GateDecision
 
 _LONGEST_TAG = 4_000
 _MARKDOWN = re.compile(r"[\\`*\[\]~|]|(?<![^\W_])_|_(?![^\W_])")

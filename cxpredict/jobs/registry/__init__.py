@@ -1,0 +1,1 @@
+"""MLflow: the store, the life of its runs, what they hold, versions and their aliases."""

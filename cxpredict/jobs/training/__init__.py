@@ -1,0 +1,1 @@
+"""Training: from records to registered models with their evidence."""

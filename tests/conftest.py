@@ -12,10 +12,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Keep what shares the dear training run, or a module's own set-up, in one process."""
+    """Keep what shares the training run, the Spark session or a module's set-up in one process."""
     for item in items:
-        used = getattr(item, "fixturenames", ())
-        shared = next((name for name in ("run", "spark") if name in used), item.path.name)
+        dear = {"run", "spark"} & set(getattr(item, "fixturenames", ()))
+        shared = "run and spark" if dear else item.path.name
         item.add_marker(pytest.mark.xdist_group(shared))
 
 

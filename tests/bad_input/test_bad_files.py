@@ -1,7 +1,7 @@
 """Rows 1 to 10: files that are not what they seem."""
 
 import pytest
-from shop import accepted, refused
+from bad_shop import accepted, refused
 
 HEAD = "id,at,amount\n"
 GOOD = HEAD + "canary-1,2024-01-31,9.5\n"

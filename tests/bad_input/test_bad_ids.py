@@ -3,7 +3,7 @@
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from shop import SALES, accepted, refused, write_config
+from bad_shop import SALES, accepted, refused, write_config
 
 import cxpredict as cx
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from bad_shop import check
+from bad_shop import score_flat as score
 from people import NAMES, people
 from people import write_flat as write
-from shop import check
-from shop import score_flat as score
 
 import cxpredict as cx
 

@@ -2,8 +2,8 @@
 
 import pandas as pd
 import pytest
+from bad_shop import SALES, accepted, refused, write_config
 from clean_command import cxpredict
-from shop import SALES, accepted, refused, write_config
 
 import cxpredict as cx
 

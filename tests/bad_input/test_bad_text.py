@@ -6,6 +6,7 @@ from itertools import cycle
 import pandas as pd
 import pyarrow as pa
 import pytest
+from bad_shop import write_config
 from clean_command import cxpredict
 from faults_canary import BY_DESIGN, contents
 from faults_inputs import checked, run_case
@@ -13,7 +14,6 @@ from faults_text import coverage, new_parts, rendered
 from hostile_words import FORMULAS, HOSTILE, marked
 from hypothesis import given, settings
 from random_log import PLAIN
-from shop import write_config
 
 import cxpredict as cx
 from cxpredict.jobs.registry.recording import as_markdown

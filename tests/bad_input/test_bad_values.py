@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from shop import SALES, accepted, refused
+from bad_shop import SALES, accepted, refused
 
 import cxpredict as cx
 

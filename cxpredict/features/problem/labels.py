@@ -89,8 +89,8 @@ def given_column(
         values = log.customers[column].nunique().execute()
         if values > 2:
             raise DataError(f"label {column!r}: expected two values, found {values}")
-        if not label.any().execute():
-            known = label.count().execute()
+        known = label.count().execute()
+        if known and not label.any().execute():  # of none known, all are customers of today
             raise DataError(
                 f"of {known:,} known, no customer has {column!r} = {positive!r}; mend 'positive'"
             )

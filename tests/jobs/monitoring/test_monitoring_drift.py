@@ -146,7 +146,7 @@ def test_a_date_may_differ_as_training_dates_do(dates, judged):
 def test_worlds_whose_dates_differ_raise_no_false_alarm():
     found = [dated(seed, 6, customers=200) for seed in range(12)]
     assert all(each["by_size"] for each in found)
-    assert not any(each["alert"] for each in found)
+    assert sum(each["alert"] for each in found) <= 2  # at 5 %, more in 2 % of such dozens
 
 
 def test_columns_that_are_missing_new_or_of_another_type(baseline):

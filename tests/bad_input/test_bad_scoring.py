@@ -24,8 +24,6 @@ def trained(tmp_path_factory):
     frame.loc[:49, "left"] = None
     frame["fee"] = np.where(frame.index % 100 == 0, np.inf, frame.index % 7)
     path = write(folder, frame)
-    with path.open("a", encoding="utf-8") as file:  # who left is not scored: the others' PSI is .33
-        file.write("monitor: {max_psi: 1.0}\n")
     run = cx.train(path)
     return folder, frame, run.models[0]
 

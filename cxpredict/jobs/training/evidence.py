@@ -55,7 +55,11 @@ def judge(
     )
     notes = (*notes, _interval_note(test_rows, found), *_no_signal(metrics), *_no_lever(unknown))
     card = _card(train_rows, metrics, periods, audit, dropped, accepted, notes)
-    baseline = learn_baseline(train_rows.X, found, trained=bundle.risk(train_rows.X))
+    train_X, test_risk = (
+        _to_score(bundle, train_rows, train_rows.X),
+        _to_score(bundle, test_rows, found),
+    )
+    baseline = learn_baseline(train_X, test_risk, trained=bundle.risk(train_X))
     return TrainedModel(
         bundle=replace(bundle, card=card, baseline=baseline),
         metrics=metrics,
@@ -69,6 +73,13 @@ def judge(
         notes=notes,
         interval=found[["low", "high"]],
     )
+
+
+def _to_score(bundle: Bundle, rows: Rows, table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the rows whom a job would score: of a table without time, those who did not leave."""
+    if bundle.kind == "churn" and bundle.problem.settings.label is not None:
+        return table[rows.outcome.to_numpy() == 0]
+    return table
 
 
 def _interval_note(rows: Rows, found: pd.DataFrame) -> str:

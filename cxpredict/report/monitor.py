@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cxpredict.jobs.monitoring.monitor import Monitoring
 from cxpredict.jobs.monitoring.verdicts import judged
@@ -16,6 +15,7 @@ from cxpredict.jobs.registry.tracking import quiet
 from cxpredict.report import plots, wording
 from cxpredict.report.evidence import meaning_of
 from cxpredict.report.figures import Picture
+from cxpredict.report.pages import fill
 
 __all__ = ["write_monitor_report"]
 
@@ -63,16 +63,8 @@ def write_monitor_report(found: Monitoring) -> Path:
 
 
 def _render(found: Monitoring, pictures: Sequence[Picture]) -> str:
-    environment = Environment(
-        loader=PackageLoader("cxpredict.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    names = ("count", "decimal", "percent", "money", "day")
-    environment.filters |= {name: getattr(wording, name) for name in names}
-    return environment.get_template("monitor.html").render(
+    return fill(
+        "monitor.html",
         found=found,
         words=wording.outcome_words(found.settings),
         headline=_headline(found),

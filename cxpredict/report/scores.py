@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cxpredict.data.checks import check_count
 from cxpredict.errors import DataError
@@ -17,7 +16,7 @@ from cxpredict.jobs.monitoring.statuses import ALERTS
 from cxpredict.jobs.publish import publishing
 from cxpredict.jobs.scoring.result import MANIFEST, Scoring, finished
 from cxpredict.jobs.scoring.table import PROBABILITY, REASONS
-from cxpredict.report import wording
+from cxpredict.report.pages import fill
 
 __all__ = ["write_scores_report"]
 
@@ -95,20 +94,12 @@ def _open(folder: Path) -> Scoring:
 
 
 def _render(result: Scoring, top: int, currency: str) -> str:
-    environment = Environment(
-        loader=PackageLoader("cxpredict.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    names = ("count", "decimal", "percent", "money", "day")
-    environment.filters |= {name: getattr(wording, name) for name in names}
     names = pq.read_schema(result.file).names
     kind = next(kind for kind, column in PROBABILITY.items() if column in names)
     first = next(_chunks(result.file, top), pd.DataFrame(columns=names)).head(top)
     drift = result.drift
-    return environment.get_template("scores.html").render(
+    return fill(
+        "scores.html",
         manifest=result.manifest,
         kind=kind,
         event={"churn": "churn", "satisfaction": "a low score"}[kind],

@@ -7,14 +7,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from cxpredict.jobs.publish import publishing
 from cxpredict.jobs.registry.tracking import Store
 from cxpredict.jobs.results import TrainedModel, TrainingRun
 from cxpredict.report import business, evidence, reasons, wording
 from cxpredict.report.experience import rox_view
 from cxpredict.report.figures import Picture, experience_pictures, model_pictures
+from cxpredict.report.pages import fill
 
 SHOWN_CUSTOMERS = 20
 SHOWN_DRIVERS = 5
@@ -63,15 +62,6 @@ def render(
     experience_figures: Sequence[Picture],
 ) -> dict[str, str]:
     """Fill the templates; every text of the run is escaped. Pages by their file name."""
-    environment = Environment(
-        loader=PackageLoader("cxpredict.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    names = ("count", "decimal", "percent", "money", "points", "day", "direction")
-    environment.filters |= {name: getattr(wording, name) for name in names}
     view = None if run.config.rox is None else rox_view(run, experience_figures)
     shared = {
         "run": run,
@@ -80,12 +70,10 @@ def render(
         "evidence_words": wording.EVIDENCE,
     }
     pages = {
-        FILE: environment.get_template("report.html").render(
-            shared, **_report_view(run, pictures, experience_figures)
-        )
+        FILE: fill("report.html", **shared | _report_view(run, pictures, experience_figures)),
     }
     if view is not None:
-        pages[ROX_FILE] = environment.get_template("return_on_experience.html").render(shared)
+        pages[ROX_FILE] = fill("return_on_experience.html", **shared)
     return pages
 
 

@@ -13,12 +13,13 @@ import pandas as pd
 
 from cxpredict.errors import ModelError
 from cxpredict.jobs.registry.provenance import pseudonyms
-from cxpredict.jobs.registry.recording import TEST_ROWS
 
 if TYPE_CHECKING:
     from cxpredict.jobs.results import TrainedModel
 
 FILE = "tables/evaluation.json"
+TEST_ROWS = "test_rows"
+"""Tag: digest of the rows of the evaluation table, but for what the model says of them."""
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from cxpredict.jobs.registry.evaluations import TEST_ROWS, Evaluation
 from cxpredict.jobs.registry.provenance import code_sha256
 
 if TYPE_CHECKING:
     from cxpredict.config import Config
     from cxpredict.data.log import CustomerLog
     from cxpredict.jobs.bundle import Bundle
-    from cxpredict.jobs.registry.evaluations import Evaluation
     from cxpredict.jobs.results import Experience, TrainedModel
     from cxpredict.jobs.training.gate import GateDecision
 
@@ -27,8 +27,6 @@ HEADLINES = ("roc_auc", "log_loss", "ece")
 GATE_CHAMPION = "gate.champion"
 """Tag: version of the champion that the gate held the model against, or ``none``."""
 CUSTOMERS = "training_customers.json"
-TEST_ROWS = "test_rows"
-"""Tag: digest of the rows of the evaluation table, but for what the model says of them."""
 
 
 def log_run(config: Config, log: CustomerLog) -> None:

@@ -5,7 +5,6 @@ slows both sides alike.
 """
 
 import json
-import pickle
 import resource
 import subprocess
 import sys
@@ -22,6 +21,7 @@ import pandas as pd
 from reference_models import features, reference_bundle, standard_bundle
 
 from cxpredict.drivers.reasons import reasons_in_words
+from cxpredict.jobs.bundle import Bundle
 from cxpredict.jobs.scoring.rows import score_rows
 
 ROWS, BATCH = 1_000_000, 50_000
@@ -32,15 +32,15 @@ def bars(scale):
     """Measure, print the tables and yield the bars."""
     with tempfile.TemporaryDirectory() as folder:
         for name, make in (("reference", reference_bundle), ("standard", standard_bundle)):
-            path = Path(folder) / f"{name}.pickle"  # of this run, for its own worker processes
-            path.write_bytes(pickle.dumps(make()))
-            yield from _many(name, path, int(ROWS * scale))
-            yield from _explainers(name, pickle.loads(path.read_bytes()), scale)
+            home = Path(folder) / name
+            digest = make().save(home)
+            yield from _many(name, home, digest, int(ROWS * scale))
+            yield from _explainers(name, Bundle.load(home, digest=digest), scale)
 
 
-def _many(name, path, rows):
+def _many(name, home, digest, rows):
     """Score as the job does, in a process of its own; and a fifth and twice the rows for memory."""
-    runs = {n: _worker(path, n) for n in sorted({rows // 5, rows, 2 * rows})}
+    runs = {n: _worker(home, digest, n) for n in sorted({rows // 5, rows, 2 * rows})}
     table = pd.DataFrame(runs).T.rename_axis("rows")
     print(f"\n{name}: {table.round(2).to_string()}\n", flush=True)
     times = runs[rows]["scoring_s"] / runs[rows]["lightgbm_s"]
@@ -56,15 +56,15 @@ def _many(name, path, rows):
     yield _bar(f"{name}: peak memory of twice the rows, times", growth, 1.1, growth < 1.1)
 
 
-def _worker(path, rows):
-    command = [sys.executable, __file__, str(path), str(rows)]
+def _worker(home, digest, rows):
+    command = [sys.executable, __file__, str(home), digest, str(rows)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _score(path, rows):
+def _score(home, digest, rows):
     """Score rows in batches and time LightGBM's predict of the same rows beside it."""
-    bundle = pickle.loads(Path(path).read_bytes())
+    bundle = Bundle.load(Path(home), digest=digest)
     warm = features(1_000, seed=99)
     score_rows(bundle, warm)
     spent = {"lightgbm_s": 0.0, "scoring_s": 0.0, "reasons_s": 0.0}
@@ -187,4 +187,4 @@ def _bar(name, value, bound, holds):
 
 
 if __name__ == "__main__":
-    print(json.dumps(_score(sys.argv[1], int(sys.argv[2]))))
+    print(json.dumps(_score(sys.argv[1], sys.argv[2], int(sys.argv[3]))))

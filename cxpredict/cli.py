@@ -225,7 +225,7 @@ def erase(
 
 def main() -> None:
     """Run the command line; an error of the library becomes a message and its exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
     except CxPredictError as error:
@@ -236,6 +236,8 @@ def main() -> None:
         # the text of a foreign error may hold a customer's data: name its kind and place only
         place = traceback.extract_tb(error.__traceback__)[-1]
         _fail(f"internal error: {type(error).__name__} at {place.name}:{place.lineno}", 1)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -109,8 +109,8 @@ def psi_between(table: Ints, mean_effect: float = 1.0) -> Floats:
 
     Examples
     --------
-    >>> psi_between(np.array([[500, 500], [500, 500], [800, 200]])).round(2).tolist()
-    [0.1, 0.1, 0.41]
+    >>> psi_between(np.array([[500, 500], [500, 500], [800, 200]])).round(1).tolist()
+    [0.1, 0.1, 0.4]
     """
     total = table.sum(axis=0)
     found = []
@@ -149,8 +149,8 @@ def psi_limit(mean_psi: float, dates: int, alpha: float) -> float:
 
     Examples
     --------
-    >>> [round(psi_limit(0.01, dates, 0.001), 2) for dates in (30, 6, 3)]
-    [0.13, 0.47, 9.98]
+    >>> [round(psi_limit(0.01, dates, 0.001), 1) for dates in (30, 6, 3)]
+    [0.1, 0.5, 10.0]
     """
     return max(0.0, mean_psi) * float(stats.f.isf(alpha, 1, dates - 1))
 

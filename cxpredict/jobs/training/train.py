@@ -115,6 +115,8 @@ def _train_one(
     name = f"{config.name}-{kind}"
     say(f"{name}: building point-in-time features and labels")
     train_index, test_index = _split(config, log, problem)
+    if not len(train_index) or not len(test_index):
+        raise DataError(f"{name}: no outcome is known in training or in the test; mend the label")
     left_out = _left_out(log, problem, train_index, test_index)
     tagger = learn_comments(config, log, train_index)
     told = log if tagger is None else tagger.tag(log)

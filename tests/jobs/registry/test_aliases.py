@@ -22,7 +22,7 @@ from cxpredict.jobs.registry.tracking import Store
 from cxpredict.jobs.registry.versions import _place
 from cxpredict.jobs.training.gate import Check
 
-RECIPE = Path(__file__).resolve().parents[2] / "training" / "promote.py"
+RECIPE = Path(__file__).resolve().parents[3] / "training" / "promote.py"
 
 
 @pytest.fixture(scope="module")
@@ -251,13 +251,17 @@ def test_a_damaged_evaluation_table_is_refused(registry):
         read_evaluation(store.client, found)
 
 
+def key_of(config):
+    return run_key(config, cx.CustomerLog.open(config).inputs)
+
+
 def test_a_run_key_changes_with_input_and_configuration_and_not_with_where_it_writes(tmp_path):
     config = flat(tmp_path, people(5))
-    key = run_key(config)
-    assert key == run_key(flat(tmp_path, people(5)))
-    assert key == run_key(config.model_copy(update={"artifacts": "elsewhere"}))
-    assert key != run_key(flat(tmp_path, people(5), random_state=2))
-    assert key != run_key(flat(tmp_path, people(6)))
+    key = key_of(config)
+    assert key == key_of(flat(tmp_path, people(5)))
+    assert key == key_of(config.model_copy(update={"artifacts": "elsewhere"}))
+    assert key != key_of(flat(tmp_path, people(5), random_state=2))
+    assert key != key_of(flat(tmp_path, people(6)))
 
 
 def test_training_customers_are_listed_once_without_their_ids():

@@ -15,12 +15,12 @@ import cxpredict as cx
 from cxpredict.config import load_config
 from cxpredict.config.value import OfferSettings
 from cxpredict.errors import ConfigError, ModelError
-from cxpredict.jobs import promotion
+from cxpredict.jobs.training import promotion
 from cxpredict.jobs.training.promotion import realised_gain
 from cxpredict.jobs.training.train import train
 from cxpredict.models.evaluation.reliability import calibration_noise
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")

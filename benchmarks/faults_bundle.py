@@ -8,9 +8,7 @@ of its own loads them: a crash or 10 s without an answer would be seen.
 """
 
 import shutil
-import subprocess
 import sys
-import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
+from parts import slow_tests
 
 import cxpredict as cx
 
@@ -45,7 +44,7 @@ def bars(scale):
     if scale < 1:
         print("bundle: the served model is left out of a quick run")
         return
-    yield served()
+    yield slow_tests("served over HTTP and on Spark", "tests/jobs/registry/test_pyfunc.py")
 
 
 def small_bundle():
@@ -128,15 +127,6 @@ def registered(bundle, saved, folder):
     store.client.set_registered_model_alias(NAME, "champion", version.version)
     (manifest,) = folder.rglob("artifacts/bundle/manifest.json")
     return manifest.parent
-
-
-def served():
-    """Run the tests that are too slow for the suite: MLflow's server, and its Spark function."""
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "slow", "tests/jobs/test_pyfunc.py"]
-    started = time.monotonic()
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    print(done.stdout[-600:], f"{time.monotonic() - started:.0f} s")
-    return bar("served over HTTP and on Spark: tests that fail", int(done.returncode != 0), 0)
 
 
 def bar(name, value, bound):

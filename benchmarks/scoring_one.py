@@ -44,7 +44,8 @@ def _from_log(name, customers, asked):
     label = f"{events:,} events ({name}), {X.shape[1]} features"
     yield _bar(f"features at hand, {label}", features_at_hand, AT_HAND_MS)
     yield _bar(f"from the log, {label}", wall, FROM_LOG_MS)
-    same = pd.DataFrame(found).set_index("customer_id").equals(batch.loc[ids].astype(object))
+    told = pd.DataFrame(found).set_index("customer_id").astype(object)
+    same = told.equals(batch.loc[ids].astype(object))
     yield {"name": f"rows of the batch, {name}", "value": same, "bound": True, "holds": same}
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
+from parts import slow_tests
 
 SIZES = (20_000, 100_000, 500_000)
 DAY = "2025-10-01"
@@ -177,6 +178,7 @@ def bars(scale):
         print(f"{engine}: seconds grow as rows to the power of {np.round(slopes, 2).tolist()}")
     name = "largest difference between Spark and one machine (texts exactly)"
     yield {"name": name, "value": apart, "bound": 1e-9, "holds": apart <= 1e-9}
+    yield slow_tests("Spark", "tests/features/test_spark.py", "tests/jobs/scoring/test_on_spark.py")
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def test_spark_equals_the_embedded_engine_on_the_simulated_company(company, engi
     assert_same(found, cx.build_features(company.log, index, aggregates=aggregates))
 
 
-@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("shared", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_spark_equals_the_embedded_engine_for_every_measure(engine, tmp_path, shared):
     log = open_log(random_frames(3))
     dates = [START + pd.Timedelta(days=60), START + pd.Timedelta(days=90, hours=5)]

@@ -142,6 +142,7 @@ def test_spark_gives_what_one_machine_gives(job, spark, here, tmp_path):
     assert spark.conf.get("spark.sql.session.timeZone") == "America/New_York"
 
 
+@pytest.mark.slow
 def test_records_of_a_lake_are_scored_where_they_are(job, spark, tmp_path):
     job.log.to_parquet(tmp_path / "lake")
     lake = ibis.pyspark.connect(spark.newSession())
@@ -165,6 +166,7 @@ def test_nobody_to_score_is_said_as_on_one_machine(job, spark, tmp_path):
     assert pq.read_table(tmp_path / "as_of=2001-01-01" / "scores.parquet").num_rows == 0
 
 
+@pytest.mark.slow
 def test_a_worker_without_the_library_is_told_what_to_install(job, spark, tmp_path, monkeypatch):
     blocker = tmp_path / "sitecustomize.py"
     blocker.write_text(

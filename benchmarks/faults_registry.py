@@ -9,12 +9,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import pandas as pd
-import yaml
 from threadpoolctl import threadpool_limits
 
 import cxpredict as cx
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from one_company import flat, people  # noqa: E402
 
 PROCESSES, REGISTRATIONS, KILLS = 8, 20, 20
 STEPS = ("building", "auditing", "fitting", "evaluating", "asking", "registering", "measuring")
@@ -23,21 +26,7 @@ STEPS = ("building", "auditing", "fitting", "evaluating", "asking", "registering
 
 def write_run(folder, n=1_200):
     """Write one table of customers and the configuration that trains on it."""
-    rng = np.random.default_rng(5)
-    frame = pd.DataFrame({"id": [f"c{i}" for i in range(n)], "calls": rng.poisson(2, n)})
-    frame["left"] = (rng.random(n) < 1 / (1 + np.exp(3.0 - frame.calls))).astype(int)
-    frame.to_parquet(folder / "customers.parquet")
-    source = {"path": "customers.parquet", "table": "customers", "attributes": "*"}
-    config = {
-        "name": "flat",
-        "sources": {"customers": {**source, "columns": {"customer_id": "id"}}},
-        "problems": {"churn": {"label": "left"}},
-        "split": {"as_of": pd.Timestamp("2024-01-01").date(), "test_share": 0.3},
-        "bands": {"churn": {"medium": 0.2, "high": 0.5}},
-        "effort": "fast",
-        "random_state": 1,
-    }
-    (folder / "run.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    flat(folder, people(n))
     return folder / "run.yaml"
 
 

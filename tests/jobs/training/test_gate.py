@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from one_company import flat
 from scipy.special import expit, logit
 
 import cxpredict as cx
@@ -190,22 +191,6 @@ def test_what_acting_would_have_brought_by_hand():
     worth = pd.Series([200.0, 200.0, 200.0, 200.0, np.nan])
     gain = realised_gain(risk, left, worth=worth, offer=offer)
     assert gain.tolist() == pytest.approx([56.0, -11.0, 0.0, 56.0, 0.0])
-
-
-def flat(folder, frame, **settings):
-    frame.to_parquet(folder / "customers.parquet")
-    source = {"path": "customers.parquet", "table": "customers", "attributes": "*"}
-    config = {
-        "name": "flat",
-        "sources": {"customers": {**source, "columns": {"customer_id": "id"}}},
-        "problems": {"churn": {"label": "left"}},
-        "split": {"as_of": pd.Timestamp("2024-01-01").date(), "test_share": 0.3},
-        "bands": {"churn": {"medium": 0.2, "high": 0.5}},
-        "effort": "fast",
-        "random_state": 1,
-        **settings,
-    }
-    return cx.config.parse_config(config, directory=folder)
 
 
 MONEY = {
